@@ -1,0 +1,20 @@
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+
+const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+export default defineConfig({
+  resolve: {
+    // Tests run the sources of every package, so that no build is needed first, except where a worker is started.
+    alias: [
+      { find: /^@softmetal\/([^/]+)\/([^/]+)$/, replacement: source("./packages/$1/src/$2/index.ts") },
+      { find: /^@softmetal\/([^/]+)$/, replacement: source("./packages/$1/src/index.ts") },
+    ],
+  },
+  test: {
+    include: ["packages/*/test/**/*.test.ts"],
+    reporters: ["default", source("./scripts/summary-reporter.mjs")],
+    testTimeout: 120_000,
+    maxWorkers: 2,
+  },
+});
