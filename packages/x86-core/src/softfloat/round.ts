@@ -66,8 +66,9 @@ export function roundFinite(
   if (leading < minimum) {
     // Tiny after rounding to an unbounded exponent.
     if ((context.masks & UE) === 0) {
+      // Whether PE accompanies UE depends on the rounding to full precision (SSE writes no result).
       context.flags |= UE;
-      if (f.extended && leading + WRAP >= minimum) leading += WRAP;
+      if (!f.extended || leading + WRAP >= minimum) leading += WRAP;
       else return roundDenormal(context, f, precision, negative, exponent, significand, length, r);
     } else if (context.flushToZero && !f.extended) {
       context.flags |= UE | PE;
