@@ -1,0 +1,129 @@
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { listExports as listOver, NbdClient, type NbdClientOptions } from "../client/client.js";
+import type { NbdExportInfo } from "../client/handshake.js";
+import { NbdError } from "../errors.js";
+import type { NbdServer } from "../server/server.js";
+import { type NbdAddress, parseNbdUri } from "../uri.js";
+import { SocketStream } from "./stream.js";
+import { clientTls, type TlsCredentials } from "./tls.js";
+
+export { SocketStream } from "./stream.js";
+export { clientTls, serverTls, type TlsCredentials } from "./tls.js";
+
+/** Where to listen. TCP listens on the loopback interface unless told otherwise. */
+export type ListenAddress = { readonly path: string } | { readonly port: number; readonly host?: string };
+
+export interface ListenOptions {
+  /** Connections at a time; further ones wait to be accepted by nobody and are closed. 0 for no limit; 16 unless given. */
+  readonly maxConnections?: number;
+  /** A connection ended: without an error, or with the {@link NbdError} that ended it. */
+  onConnectionEnd?(end: { exportName?: string; error?: NbdError; connections: number }): void;
+}
+
+/** A listening server. */
+export interface NbdListener {
+  /** The port in use, or undefined on a Unix socket. */
+  readonly port: number | undefined;
+  readonly connections: number;
+  /** Stops listening and closes every connection. */
+  close(): Promise<void>;
+}
+
+/** Accepts connections for a server over TCP or a Unix socket. */
+export async function listen(
+  server: NbdServer,
+  address: ListenAddress,
+  options: ListenOptions = {},
+): Promise<NbdListener> {
+  const sockets = new Set<Socket>();
+  const limit = options.maxConnections ?? 16;
+  const listener: Server = createServer({ allowHalfOpen: false, noDelay: true }, (socket) => {
+    socket.on("error", () => {});
+    if (limit > 0 && sockets.size >= limit) {
+      socket.destroy();
+      return;
+    }
+    sockets.add(socket);
+    const gone = (result: { exportName?: string; error?: NbdError }): void => {
+      sockets.delete(socket);
+      options.onConnectionEnd?.({ ...result, connections: sockets.size });
+    };
+    let exportName: string | undefined;
+    server
+      .serve(new SocketStream(socket), (name) => {
+        exportName = name;
+      })
+      .then(gone, (error: NbdError) => {
+        socket.destroy();
+        gone({ exportName, error });
+      });
+  });
+  await new Promise<void>((resolve, reject) => {
+    listener.once("error", reject);
+    const where =
+      "path" in address ? { path: address.path } : { port: address.port, host: address.host ?? "127.0.0.1" };
+    listener.listen(where, () => {
+      listener.off("error", reject);
+      resolve();
+    });
+  });
+  const bound = listener.address();
+  return {
+    port: bound !== null && typeof bound === "object" ? bound.port : undefined,
+    get connections() {
+      return sockets.size;
+    },
+    close: () =>
+      new Promise((resolve) => {
+        listener.close(() => resolve());
+        for (const socket of sockets) socket.destroy();
+      }),
+  };
+}
+
+export interface ConnectOptions extends Omit<NbdClientOptions, "exportName" | "tls"> {
+  /** For `nbds:` URIs; without it the system's authorities decide. */
+  readonly tls?: TlsCredentials;
+  /** Milliseconds to establish the connection; 30 000 unless given. */
+  readonly connectTimeout?: number;
+}
+
+/** Opens a connection to an address. */
+export function dial(address: NbdAddress, timeout = 30_000): Promise<SocketStream> {
+  return new Promise((resolve, reject) => {
+    const socket =
+      address.kind === "unix"
+        ? connect(address.path)
+        : connect({ host: address.host, port: address.port, noDelay: true });
+    const fail = (error: Error): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      reject(new NbdError("closed", error.message, { structure: "connect" }, { cause: error }));
+    };
+    const timer = setTimeout(() => fail(new Error(`no connection after ${timeout} ms`)), timeout);
+    socket.once("error", fail);
+    socket.once("connect", () => {
+      clearTimeout(timer);
+      socket.off("error", fail);
+      resolve(new SocketStream(socket));
+    });
+  });
+}
+
+/** Opens the export an NBD URI names. */
+export async function connectNbd(uri: string, options: ConnectOptions = {}): Promise<NbdClient> {
+  const address = parseNbdUri(uri);
+  const stream = await dial(address, options.connectTimeout);
+  return NbdClient.connect(stream, { ...options, exportName: address.exportName, tls: tlsFor(address, options) });
+}
+
+/** The exports of the server an NBD URI names. */
+export async function listExports(uri: string, options: ConnectOptions = {}): Promise<NbdExportInfo[]> {
+  const address = parseNbdUri(uri);
+  return listOver(await dial(address, options.connectTimeout), { ...options, tls: tlsFor(address, options) });
+}
+
+function tlsFor(address: NbdAddress, options: ConnectOptions) {
+  if (!address.tls) return undefined;
+  return clientTls(options.tls ?? {}, address.kind === "tcp" ? address.host : "localhost");
+}
