@@ -1,0 +1,1 @@
+export const fpuHelpers = [] as const;

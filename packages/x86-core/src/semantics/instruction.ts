@@ -1,0 +1,109 @@
+import type { Operand, SizeCode } from "../table/operands.js";
+import type { Row } from "../table/row.js";
+import type { Code, Val } from "../wasm/code.js";
+import { Ops, type Place, type Surroundings, type Variant } from "./ops.js";
+import type { Width } from "./values.js";
+
+/** Width in bits of an operand; 128 for vectors. */
+export function operandWidth(size: SizeCode, operandSize: 16 | 32 | 64): Width | 128 {
+  switch (size) {
+    case "b":
+      return 8;
+    case "w":
+      return 16;
+    case "d":
+      return 32;
+    case "q":
+      return 64;
+    case "x":
+      return 128;
+    case "z":
+      return operandSize === 16 ? 16 : 32;
+    case "y":
+      return operandSize === 64 ? 64 : 32;
+    case "v":
+    case "none":
+      return operandSize;
+  }
+}
+
+/** Width that semantics see as `o.w`: that of the first operand in a general register or memory. */
+export function workingWidth(row: Row, operandSize: 16 | 32 | 64): Width {
+  const first = row.operands.find(
+    (operand) =>
+      operand.file === "gpr" && operand.size !== "none" && operand.size !== "x" && operand.place !== "immediate",
+  );
+  return first ? (operandWidth(first.size, operandSize) as Width) : operandSize;
+}
+
+/** Appends the whole of one instruction: loads its operands, runs its semantics, stores the results, goes on. */
+export function buildInstruction(code: Code, row: Row, variant: Variant, around: Surroundings): void {
+  const w = workingWidth(row, variant.operandSize);
+  const o = new Ops(code, variant, around, w);
+  const rm = row.operands.find((operand) => operand.place === "rm");
+  const address = rm && variant.memory ? o.effectiveAddress() : undefined;
+  let place: Place | undefined;
+  const width = (operand: Operand) => (operand.extended ? w : operandWidth(operand.size, variant.operandSize));
+
+  const read = (operand: Operand): Val => {
+    const size = width(operand);
+    switch (operand.place) {
+      case "one":
+        return o.const(w, 1);
+      case "immediate":
+        return o.immediate(size as Width);
+      case "moffs":
+        return o.immediate(64);
+      case "fixed":
+        return operand.size === "b" && operand.index === 4 ? o.highByte(0) : o.gpr(size as Width, operand.index);
+      case "relative":
+        throw new Error(`${row.text}: a relative target has no value`);
+    }
+    if (operand.place === "rm" && address) {
+      if (operand.form === "address") return address;
+      if (size === 128) return o.loadVector(address, row.options.aligned ?? false);
+      if (operand.write && operand.read) {
+        place = o.loadForWrite(size, address);
+        return place.value;
+      }
+      return o.load(size, address);
+    }
+    if (operand.file === "segment" || operand.file === "control" || operand.file === "debug") {
+      return around.field(operand.field!);
+    }
+    if (size === 128) return o.vector(operand.field!);
+    return o.register(size, operand.field!);
+  };
+
+  const write = (operand: Operand, value: Val): void => {
+    const size = width(operand);
+    if (operand.place === "fixed") {
+      if (operand.size === "b" && operand.index === 4) return o.setHighByte(0, value);
+      return o.setGpr(size as Width, operand.index, value);
+    }
+    if (operand.place === "rm" && address) {
+      if (place) return place.store(value);
+      if (size === 128) return o.storeVector(address, value, row.options.aligned ?? false);
+      return o.store(size, address, value);
+    }
+    if (size === 128) return o.setVector(operand.field!, value);
+    // A write to a general register clears the upper half with 32 bits; parts of vectors leave the rest alone.
+    if (operand.file === "gpr") return o.setRegister(size, operand.field!, value);
+    return o.setLane(size, operand.field!, value);
+  };
+
+  const inputs = row.operands.filter((operand) => operand.read && operand.place !== "relative").map(read);
+  const outcome = row.semantics(o, ...inputs);
+  const results = outcome === undefined ? [] : Array.isArray(outcome) ? (outcome as Val[]) : [outcome as Val];
+  const targets = row.operands.filter((operand) => operand.write);
+  if (results.length !== targets.length)
+    throw new Error(`${row.text}: ${results.length} results for ${targets.length} operands`);
+  // Memory first: its fault must find the registers as they were.
+  targets.forEach((operand, index) => {
+    if (operand.place === "rm" && variant.memory) write(operand, results[index]);
+  });
+  targets.forEach((operand, index) => {
+    if (!(operand.place === "rm" && variant.memory)) write(operand, results[index]);
+  });
+  o.next();
+}

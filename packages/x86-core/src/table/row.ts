@@ -1,0 +1,157 @@
+import type { Ops } from "../semantics/ops.js";
+import type { Val } from "../wasm/code.js";
+import type { Feature } from "./features.js";
+import { type Operand, parseOperand } from "./operands.js";
+
+/**
+ * What an instruction does: takes the operands that it reads, in order, and gives the new values of those it writes,
+ * in order. Common code loads and stores them.
+ */
+export type Semantics = (o: Ops, ...operands: Val[]) => Val | readonly Val[] | undefined | void;
+
+/** A prefix that is part of the opcode. NP: none of 66, F3 and F2 may stand there. */
+export type MandatoryPrefix = "NP" | "66" | "F3" | "F2";
+
+/** Which table an opcode byte stands in: one-byte, 0F, 0F 38 or 0F 3A. */
+export type OpcodeMap = 0 | 1 | 2 | 3;
+
+export interface Options {
+  /** CPUID feature without which the instruction is undefined. */
+  readonly feature?: Feature;
+  /** Valid in 64-bit mode only, or everywhere else only. */
+  readonly mode?: "only64" | "not64";
+  /** `d64`: operand size 64 in 64-bit mode unless 66 says 16. `f64`: always 64 there. `v64`: REX.W is ignored too. */
+  readonly size?: "d64" | "f64";
+  /** LOCK is allowed with a memory operand. */
+  readonly lock?: boolean;
+  /** 16-byte memory operands must be aligned. */
+  readonly aligned?: boolean;
+  /** The code depends on the address size. */
+  readonly addressSized?: boolean;
+  /** The code depends on the operand size although no operand shows it. */
+  readonly operandSized?: boolean;
+  /** Nothing after it belongs to the same block: it jumps or changes what decoding depends on. */
+  readonly endsBlock?: boolean;
+  /** What the silicon comparison does with the row; by default it generates cases for every form. */
+  readonly test?: "skip" | "memory-only";
+  /** x87, MMX and SSE instructions raise #NM or #UD by CR0 and CR4. */
+  readonly unit?: "x87" | "mmx" | "sse";
+}
+
+/** One line of the manual's opcode tables. */
+export interface Row {
+  readonly id: number;
+  readonly mnemonic: string;
+  /** As written, for messages and tests: `66 0F 38 00 /r PSHUFB Vx:rw Wx`. */
+  readonly text: string;
+  readonly prefix: MandatoryPrefix | undefined;
+  readonly map: OpcodeMap;
+  readonly opcode: number;
+  /** The low three bits of the opcode are a register. */
+  readonly plusRegister: boolean;
+  /** A ModRM byte follows. */
+  readonly modrm: boolean;
+  /** ModRM.reg as an opcode extension. */
+  readonly digit: number | undefined;
+  /** The whole ModRM byte is part of the opcode. */
+  readonly fixedModrm: number | undefined;
+  /** VEX-encoded (vector length 0): required W, or either. */
+  readonly vex: { readonly w: 0 | 1 | undefined } | undefined;
+  readonly operands: readonly Operand[];
+  /** Status of OF SF ZF AF PF CF: M modified, U undefined, 0 or 1 set so, - kept. */
+  readonly flags: string;
+  readonly semantics: Semantics;
+  readonly options: Options;
+}
+
+let count = 0;
+
+/**
+ * Makes one row, as the manual prints it:
+ *
+ * - `encoding`: mandatory prefix (`NP`, `66`, `F3`, `F2`), opcode bytes, then `/r`, `/0`-`/7`, `=C1` (a fixed ModRM
+ *   byte) or `+r`; `VEX` before the map (`VEX.0F38.W0 F2`) for the VEX-encoded general instructions;
+ * - `syntax`: mnemonic and operands, see operands.ts;
+ * - `flags`: OF SF ZF AF PF CF, see `Row.flags`; empty when none changes.
+ *
+ * Throws for a row that contradicts itself.
+ */
+export function ins(encoding: string, syntax: string, flags: string, semantics: Semantics, options: Options = {}): Row {
+  const fail = (why: string): never => {
+    throw new Error(`${encoding} ${syntax}: ${why}`);
+  };
+  const tokens = encoding.split(" ");
+  let prefix: MandatoryPrefix | undefined;
+  let vex: Row["vex"];
+  let map: OpcodeMap = 0;
+  if (tokens[0].startsWith("VEX.")) {
+    const [, mapName, w, pp] = tokens.shift()!.split(".");
+    map = ({ "0F": 1, "0F38": 2, "0F3A": 3 } as Record<string, OpcodeMap>)[mapName] ?? fail("VEX map");
+    vex = { w: w === "W0" ? 0 : w === "W1" ? 1 : undefined };
+    prefix = (pp ?? "NP") as MandatoryPrefix;
+  } else {
+    if (/^(NP|66|F3|F2)$/.test(tokens[0]) && tokens.length > 1 && /^[0-9A-F]{2}(\+r)?$/.test(tokens[1])) {
+      prefix = tokens.shift() as MandatoryPrefix;
+    }
+    if (tokens[0] === "0F" && tokens.length > 1) {
+      tokens.shift();
+      map = 1;
+      if (/^3[8A]$/.test(tokens[0]) && /^[0-9A-F]{2}$/.test(tokens[1] ?? "")) {
+        map = tokens.shift() === "38" ? 2 : 3;
+      }
+    }
+  }
+  const byte = /^([0-9A-F]{2})(\+r)?$/.exec(tokens.shift() ?? "") ?? fail("opcode byte");
+  const rest = tokens.shift();
+  if (tokens.length > 0) fail(`unexpected ${tokens.join(" ")}`);
+  const digit = rest && /^\/[0-7]$/.test(rest) ? Number(rest[1]) : undefined;
+  const fixedModrm = rest?.startsWith("=") ? Number.parseInt(rest.slice(1), 16) : undefined;
+  if (rest && rest !== "/r" && digit === undefined && fixedModrm === undefined) fail(`unexpected ${rest}`);
+  const space = syntax.indexOf(" ");
+  const mnemonic = space < 0 ? syntax : syntax.slice(0, space);
+  const operands =
+    space < 0
+      ? []
+      : syntax
+          .slice(space + 1)
+          .split(" ")
+          .map(parseOperand);
+  if (flags !== "" && !/^[MU01-]{6}$/.test(flags)) fail("flags");
+  const modrm = rest !== undefined;
+  if (!modrm && operands.some((operand) => operand.place === "reg" || operand.place === "rm")) fail("no ModRM byte");
+  if (operands.filter((operand) => operand.field !== undefined).length > 3) fail("too many register operands");
+  return {
+    id: count++,
+    mnemonic,
+    text: `${encoding} ${syntax}`,
+    prefix,
+    map,
+    opcode: Number.parseInt(byte[1], 16),
+    plusRegister: byte[2] !== undefined,
+    modrm,
+    digit,
+    fixedModrm,
+    vex,
+    operands: assignFields(operands),
+    flags: flags || "------",
+    semantics,
+    options,
+  };
+}
+
+/** Register operands take the record's fields a, b, c in order. */
+function assignFields(operands: readonly Operand[]): Operand[] {
+  const free: ("a" | "b" | "c")[] = ["a", "b", "c"];
+  return operands.map((operand) =>
+    operand.place === "reg" || operand.place === "rm" || operand.place === "opcode" || operand.place === "vvvv"
+      ? { ...operand, field: free.shift() }
+      : operand,
+  );
+}
+
+/** Whether the r/m operand may be memory, may be a register. */
+export function rmForms(row: Row): { memory: boolean; register: boolean } {
+  const rm = row.operands.find((operand) => operand.place === "rm");
+  if (!rm) return { memory: false, register: true };
+  return { memory: rm.form !== "register", register: rm.form !== "memory" };
+}
