@@ -1,4 +1,6 @@
 export { type Relation, UNORDERED } from "./arithmetic.js";
+export * from "./bcd.js";
+export * from "./constants.js";
 export {
   createContext,
   DE,
@@ -14,3 +16,7 @@ export {
 } from "./context.js";
 export * from "./f32.js";
 export * from "./f64.js";
+export * from "./f80.js";
+export * from "./f80-convert.js";
+export * from "./f80-remainder.js";
+export type { Float80 } from "./format.js";

@@ -68,8 +68,12 @@ export function roundFinite(
     if ((context.masks & UE) === 0) {
       // Whether PE accompanies UE depends on the rounding to full precision (SSE writes no result).
       context.flags |= UE;
-      if (!f.extended || leading + WRAP >= minimum) leading += WRAP;
-      else return roundDenormal(context, f, precision, negative, exponent, significand, length, r);
+      if (f.extended && leading + WRAP < minimum) {
+        // Too small even for that, which FSCALE can reach.
+        context.flags |= PE;
+        return r.zero(negative);
+      }
+      leading += WRAP;
     } else if (context.flushToZero && !f.extended) {
       context.flags |= UE | PE;
       return r.zero(negative);
@@ -78,12 +82,16 @@ export function roundFinite(
     }
   } else if (leading > f.bias) {
     context.flags |= OE;
-    if (f.extended && (context.masks & OE) === 0 && leading - WRAP <= f.bias) {
+    const unmasked = (context.masks & OE) === 0;
+    if (f.extended && unmasked && leading - WRAP <= f.bias) {
       leading -= WRAP;
     } else {
+      // Infinity also when FSCALE overflows beyond what moving the exponent can bring back.
       const toInfinity =
-        context.rounding === Rounding.Nearest || context.rounding === (negative ? Rounding.Down : Rounding.Up);
-      if (f.extended || (context.masks & OE) !== 0) inexact = true;
+        (f.extended && unmasked) ||
+        context.rounding === Rounding.Nearest ||
+        context.rounding === (negative ? Rounding.Down : Rounding.Up);
+      if (f.extended || !unmasked) inexact = true;
       up = toInfinity;
       if (toInfinity) {
         r.infinity(f, negative);
