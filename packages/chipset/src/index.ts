@@ -1,1 +1,37 @@
-export {};
+export { ApicBus, type ApicBusState, MSI_BASE } from "./apic/apic-bus.js";
+export type { ApicTimerState, TscClock } from "./apic/apic-timer.js";
+export { IO_APIC_BASE, IoApic, type IoApicOptions, type IoApicState, type MessageSink } from "./apic/io-apic.js";
+export {
+  APIC_MSR,
+  type IpiBus,
+  LocalApic,
+  type LocalApicCpu,
+  type LocalApicOptions,
+  type LocalApicState,
+  type MsrValue,
+} from "./apic/local-apic.js";
+export {
+  type ApicMessage,
+  type ApicTarget,
+  DeliveryMode,
+  type DestinationMode,
+  type EoiListener,
+} from "./apic/message.js";
+export { fanOut, SharedLine, unconnected } from "./bus/lines.js";
+export { MmioBus } from "./bus/mmio-bus.js";
+export { Ports, type PortWidth } from "./bus/ports.js";
+export { ChipsetError, type ChipsetErrorCode } from "./error.js";
+export type { Clock, Device, InterruptLine, MmioDevice, PortDevice, Timer, TimerSource } from "./interfaces.js";
+export { ManualClock } from "./manual-clock.js";
+export type { I8259aState } from "./pic/i8259a.js";
+export { PIC_PORTS, PicPair, type PicPairState } from "./pic/pic-pair.js";
+export { type CounterState, PIT_HZ } from "./pit/counter.js";
+export { Pit, type PitOptions, type PitState, type Speaker } from "./pit/pit.js";
+export {
+  COM_PORTS,
+  type ModemInputs,
+  type SerialLink,
+  Uart16550a,
+  type UartOptions,
+  type UartState,
+} from "./serial/uart16550a.js";
