@@ -1,1 +1,10 @@
-export {};
+export { type ArMember, readAr } from "./ar.js";
+export { dependencyNames, type Paragraph, parseControl } from "./control.js";
+export { type CpioEntry, writeCpio } from "./cpio.js";
+export { debControl, debFiles } from "./deb.js";
+export { type Compression, compressionOf, decompress, streamOf } from "./decompress.js";
+export { busyboxFromDeb, defaultInitramfs, type KernelFile, kernelFromDeb } from "./default-guest.js";
+export { GuestError, type GuestErrorCode } from "./errors.js";
+export { commandStatus, type InitParameters, initParameters } from "./init-script.js";
+export { createInitramfs, gzip, type InitramfsEntry } from "./initramfs.js";
+export { readTar, type TarEntry, type TarKind } from "./tar.js";
