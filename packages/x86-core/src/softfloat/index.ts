@@ -20,3 +20,5 @@ export * from "./f80.js";
 export * from "./f80-convert.js";
 export * from "./f80-remainder.js";
 export type { Float80 } from "./format.js";
+export * from "./logarithm.js";
+export * from "./trigonometric.js";

@@ -36,7 +36,7 @@ export class Random {
 }
 
 /** Interesting fraction fields of `n` bits: full, empty, sparse, runs of ones, few leading bits (exact ties). */
-function fraction(random: Random, n: number): bigint {
+export function fraction(random: Random, n: number): bigint {
   const mask = (1n << BigInt(n)) - 1n;
   const k = BigInt(random.below(n));
   switch (random.below(9)) {
