@@ -14,6 +14,7 @@ export {
   UE,
   ZE,
 } from "./context.js";
+export * from "./f16.js";
 export * from "./f32.js";
 export * from "./f64.js";
 export * from "./f80.js";

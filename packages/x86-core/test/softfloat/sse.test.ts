@@ -100,7 +100,7 @@ const rows: Row[] = [
     op: 45,
     from: "i32",
     to: "f64",
-    evaluate: (c, a) => sf.f64FromInt32(c, n(BigInt.asIntN(32, a))),
+    evaluate: (_c, a) => sf.f64FromInt32(n(BigInt.asIntN(32, a))),
   },
   {
     name: "CVTSI2SD r64",
@@ -110,6 +110,16 @@ const rows: Row[] = [
     evaluate: (c, a) => sf.f64FromInt64(c, BigInt.asIntN(64, a)),
   },
   { name: "CVTSD2SS", op: 47, from: "f64", to: "f32", evaluate: (c, a) => BigInt(sf.f64ToF32(c, a)) },
+  { name: "VCVTPH2PS", op: 64, from: "f16", to: "f32", evaluate: (c, a) => BigInt(sf.f16ToF32(c, n(a))) },
+  ...[0, 1, 2, 3, 4].map((imm): Row => {
+    return {
+      name: `VCVTPS2PH ${imm}`,
+      op: 65 + imm,
+      from: "f32",
+      to: "f16",
+      evaluate: (c, a) => BigInt(sf.f32ToF16(c, n(a), imm & 4 ? c.rounding : imm)),
+    };
+  }),
   ...ROUNDING_IMMEDIATES.flatMap((imm, i): Row[] => {
     const mode = (c: sf.FloatContext): number => (imm & 4 ? c.rounding : imm & 3);
     const quiet = (imm & 8) !== 0;
