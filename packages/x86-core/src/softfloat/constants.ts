@@ -42,3 +42,13 @@ export function f80Zero(out: Float80): void {
   out.significand = 0n;
   out.fromDenormal = false;
 }
+
+/**
+ * The QNaN floating-point indefinite: the masked response to an invalid operation, and what the caller delivers for a
+ * masked stack fault.
+ */
+export function f80Indefinite(out: Float80): void {
+  out.signExponent = 0xffff;
+  out.significand = 0xc000000000000000n;
+  out.fromDenormal = false;
+}

@@ -1,3 +1,4 @@
+export * from "./approximate.js";
 export { type Relation, UNORDERED } from "./arithmetic.js";
 export * from "./bcd.js";
 export * from "./constants.js";

@@ -89,6 +89,8 @@ static void run_sse(const struct request *q, struct response *p) {
     case 67: SSE("vcvtps2ph $2, %[r], %[r]");
     case 68: SSE("vcvtps2ph $3, %[r], %[r]");
     case 69: SSE("vcvtps2ph $4, %[r], %[r]");
+    case 70: SSE("rcpss %[r], %[r]");
+    case 71: SSE("rsqrtss %[r], %[r]");
   }
   memcpy(p->r, &x, 16);
   memcpy(p->r2, &n, 8);

@@ -15,6 +15,8 @@ export interface Outcome {
   r2?: bigint;
   /** C3 C2 C1 C0 as they stand in the status word, of those in the row's mask; C1 defaults to "rounded up". */
   conditions?: number;
+  /** ZF, PF and CF, for instructions that write them. */
+  eflags?: number;
 }
 
 export interface Row {
@@ -96,7 +98,8 @@ export function check(oracle: Oracle, row: Row, requests: Request[]): void {
     const same =
       (!stored || width(mine.r) === width(answer.r)) &&
       (mine.r2 === undefined || stopped || mine.r2 === answer.r2) &&
-      (stopped || ((myConditions ^ answer.status) & conditions) === 0);
+      (stopped || ((myConditions ^ answer.status) & conditions) === 0) &&
+      (stopped || mine.eflags === undefined || mine.eflags === ((answer.extra >>> 1) & 0x45));
     if (!same || context.flags !== flags) {
       differences.push(
         `${row.name} ${hex(q.control)} ${hex(q.a)} ${hex(q.b)}: ${hex(mine.r)} ${hex(mine.r2)} ${hex(myConditions)}/${hex(context.flags)}` +

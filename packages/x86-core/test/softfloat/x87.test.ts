@@ -51,6 +51,11 @@ const compared = (signaling: boolean, memory: "none" | "f32" | "f64" | "zero" = 
   };
 };
 const ALL = 0x4700;
+/** ZF, PF and CF after FCOMI. */
+const EFLAGS = [0x01, 0x40, 0x00, 0x45];
+const comparedIntoEflags = (signaling: boolean): Evaluate => {
+  return (c, a, b) => ({ r: a, eflags: EFLAGS[sf.f80Compare(c, to80(a), to80(b), signaling) + 1] });
+};
 
 const remainder = (nearest: boolean): Evaluate => {
   return (c, a, b) => {
@@ -112,6 +117,8 @@ const arithmetic: Row[] = [
   },
   { name: "FCOM", op: 110, a: "f80", b: "f80", to: "f80", conditions: ALL, evaluate: compared(true) },
   { name: "FUCOM", op: 111, a: "f80", b: "f80", to: "f80", conditions: ALL, evaluate: compared(false) },
+  { name: "FCOMI", op: 112, a: "f80", b: "f80", to: "f80", evaluate: comparedIntoEflags(true) },
+  { name: "FUCOMI", op: 113, a: "f80", b: "f80", to: "f80", evaluate: comparedIntoEflags(false) },
   { name: "FTST", op: 114, a: "f80", b: "none", to: "f80", conditions: ALL, evaluate: compared(true, "zero") },
   { name: "FXAM", op: 115, a: "f80", b: "none", to: "f80", conditions: ALL, evaluate: examine },
   { name: "FADD m32", op: 120, a: "f80", b: "f32", to: "f80", evaluate: with32(sf.f80Add) },
@@ -226,5 +233,14 @@ describe.skipIf(typeof oracle === "string")("x87 operations equal the processor'
       sf.f80Constant(sf.createContext({ rounding }), constant, out);
       expect(from80(out)).toBe(cpu.run([{ op, control, a: 0n, b: 0n }])[0].r);
     }
+  });
+
+  test.each([
+    ["FLD1", sf.f80One, 160],
+    ["FLDZ", sf.f80Zero, 166],
+  ] as const)("%s", (_name, constant, op) => {
+    const out = sf.float80(1, 1n);
+    constant(out);
+    expect(from80(out)).toBe(cpu.run([{ op, control: 0x33f, a: 0n, b: 0n }])[0].r);
   });
 });
