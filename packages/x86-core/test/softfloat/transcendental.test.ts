@@ -4,7 +4,7 @@ import { fraction, Random } from "./generate.js";
 import { Oracle, type Request } from "./oracle.js";
 import { contextOf, from80, hex, makeCases, to80 } from "./x87-case.js";
 
-const CASES = Math.ceil(Number(process.env.SOFTMETAL_CASES ?? 1500));
+const CASES = Number(process.env.SOFTMETAL_CASES ?? 3000);
 
 interface Outcome {
   results: bigint[];

@@ -3,7 +3,7 @@ import * as sf from "../../src/softfloat/index.js";
 import { Oracle } from "./oracle.js";
 import { check, from80, type Kind, makeCases, type Outcome, type Row, to80 } from "./x87-case.js";
 
-const CASES = Number(process.env.SOFTMETAL_CASES ?? 2000);
+const CASES = Number(process.env.SOFTMETAL_CASES ?? 5000);
 
 const n = Number;
 type Binary = (c: sf.FloatContext, a: sf.Float80, b: sf.Float80, out: sf.Float80) => unknown;
