@@ -103,6 +103,11 @@ export class Flags extends Values {
     );
   }
 
+  /** ZF stays; CF, OF, SF, AF and PF become 0. */
+  keepOnlyZero(): void {
+    this.setImage(this.code.op("i32.shl", this.flag("Z"), this.i32(6)));
+  }
+
   /** All six from an RFLAGS image (i32); its other bits are ignored. */
   setImage(image: Val): void {
     const { code } = this;

@@ -51,6 +51,10 @@ export function buildInstruction(code: Code, row: Row, variant: Variant, around:
       case "one":
         return o.const(w, 1);
       case "immediate":
+        // The second of two immediates (ENTER, far pointers) stands in field c.
+        if (operand !== row.operands.find((other) => other.place === "immediate")) {
+          return o.trunc(32, size as Width, around.field("c"));
+        }
         return o.immediate(size as Width);
       case "moffs":
         return o.immediate(64);
@@ -60,7 +64,7 @@ export function buildInstruction(code: Code, row: Row, variant: Variant, around:
         throw new Error(`${row.text}: a relative target has no value`);
     }
     if (operand.place === "rm" && address) {
-      if (operand.form === "address") return address;
+      if (operand.form === "address" || operand.form === "offset") return address;
       if (size === 128) return o.loadVector(address, row.options.aligned ?? false);
       if (operand.write && operand.read) {
         place = o.loadForWrite(size, address);

@@ -19,7 +19,7 @@ import {
 } from "../state/layout.js";
 import type { Code, Val, Variable } from "../wasm/code.js";
 import type { WasmType } from "../wasm/opcodes.js";
-import { Flags } from "./flags.js";
+import { FLAG, Flags } from "./flags.js";
 import { type HelperName, helperNumber } from "./helpers.js";
 import type { Width } from "./values.js";
 
@@ -246,6 +246,10 @@ export class Ops extends Flags {
     return linear;
   }
 
+  /** Outside 64-bit mode linear addresses have 32 bits. */
+  wrapAddress(linear: Val): Val {
+    return this.long ? linear : this.and(64, linear, this.i64(0xffffffffn));
+  }
   /** Cuts an offset to the address size. */
   offset(value: Val): Val {
     const size = this.variant.addressSize;
@@ -400,9 +404,20 @@ export class Ops extends Flags {
   dropStack(bytes: Val): void {
     this.setStackPointer(this.add(64, this.stackPointer(), bytes));
   }
+  /** Stores `depth` bytes below the stack pointer, which stays. */
+  storeBelowStack(w: Width, depth: number, value: Val): void {
+    this.store(w, this.linear(SS, this.#stackOffset(this.stackPointer(), -depth), w / 8, true), value, true);
+  }
+  /** Loads from an offset in the stack segment. */
+  loadStack(w: Width, offset: Val): Val {
+    return this.load(w, this.linear(SS, offset, w / 8, false), true);
+  }
+  /** Cuts an offset to the stack's address size. */
+  stackOffset(offset: Val): Val {
+    return this.long ? offset : this.and(64, offset, this.state64(S.stackMask));
+  }
   #stackOffset(pointer: Val, delta: number): Val {
-    const moved = this.add(64, pointer, this.i64(delta));
-    return this.long ? moved : this.and(64, moved, this.state64(S.stackMask));
+    return this.stackOffset(this.add(64, pointer, this.i64(delta)));
   }
 
   // --- control flow ---
@@ -452,6 +467,29 @@ export class Ops extends Flags {
       const limit = this.zext(32, 64, this.state32(segmentOffset(CS) + SEGMENT.limit));
       this.raiseIf(this.ltU(64, limit, target), VECTOR.GP, 0);
     }
+  }
+
+  /**
+   * Between two elements of a repeated instruction: counts one, and leaves execution with RIP at this instruction when
+   * the budget is used up.
+   */
+  leaveWhenOverBudget(): void {
+    const left = this.code.op("i32.sub", this.state32(S.budget), this.i32(1));
+    this.setState32(S.budget, left);
+    this.code.if(this.code.op("i32.lt_s", left, this.i32(0)), () => {
+      this.setState64(S.rip, this.ip());
+      this.around.goto(this.i32(0));
+    });
+  }
+
+  /** DF as a condition; setting it. */
+  direction(): Val {
+    return this.bit(32, this.state32(S.systemFlags), 10);
+  }
+  setDirection(value: 0 | 1): void {
+    const flags = this.state32(S.systemFlags);
+    const bit = this.i32(FLAG.DF);
+    this.setState32(S.systemFlags, value ? this.or(32, flags, bit) : this.andNot(32, flags, bit));
   }
 
   /** The target of a relative jump: the immediate is its distance from the start of this instruction. */

@@ -10,8 +10,8 @@ export interface Operand {
   readonly place: "rm" | "reg" | "vvvv" | "opcode" | "immediate" | "relative" | "moffs" | "fixed" | "one";
   readonly file: RegisterFile;
   readonly size: SizeCode;
-  /** For `rm`: register or memory, or only one of them. `address`: memory only, and the value is its linear address. */
-  readonly form: "either" | "register" | "memory" | "address";
+  /** For `rm`: register or memory, or only one of them. `address`, `offset`: memory only, and the value is its linear address or its offset. */
+  readonly form: "either" | "register" | "memory" | "address" | "offset";
   /** Number of a fixed register. */
   readonly index: number;
   readonly read: boolean;
@@ -30,6 +30,7 @@ const KINDS: Record<string, Partial<Operand>> = {
   B: { place: "vvvv", file: "gpr" },
   M: { place: "rm", file: "gpr", form: "memory" },
   A: { place: "rm", file: "gpr", form: "address" },
+  L: { place: "rm", file: "gpr", form: "offset" },
   S: { place: "reg", file: "segment" },
   C: { place: "reg", file: "control" },
   D: { place: "reg", file: "debug" },
@@ -65,6 +66,7 @@ const FIXED: Record<string, [index: number, size: SizeCode]> = {
  * | letter | place |
  * |---|---|
  * | `E` `R` `M` `A` | r/m: register or memory, register only, memory only, memory only and its address is the value |
+ * | `L` | as A, but the offset alone, without segment (LEA) |
  * | `G` `Z` `B` | register in ModRM.reg, in the opcode, in VEX.vvvv |
  * | `S` `C` `D` | segment, control or debug register in ModRM.reg (the value is the register's number) |
  * | `P` `Q` `N` | MMX register in ModRM.reg; MMX register or memory; MMX register in r/m |

@@ -22,6 +22,8 @@ export interface Options {
   readonly mode?: "only64" | "not64";
   /** `d64`: operand size 64 in 64-bit mode unless 66 says 16. `f64`: always 64 there. `v64`: REX.W is ignored too. */
   readonly size?: "d64" | "f64";
+  /** Not with REX.B: NOP, which otherwise is XCHG r8, rAX. */
+  readonly withoutRexB?: boolean;
   /** LOCK is allowed with a memory operand. */
   readonly lock?: boolean;
   /** 16-byte memory operands must be aligned. */
@@ -139,6 +141,27 @@ export function ins(encoding: string, syntax: string, flags: string, semantics: 
   };
 }
 
+/** Makes a micro-operation: a row without an encoding. */
+export function micro(name: string, semantics: Semantics, options: Options = {}): Row {
+  return {
+    id: count++,
+    mnemonic: name,
+    text: name,
+    prefix: undefined,
+    map: 0,
+    opcode: -1,
+    plusRegister: false,
+    modrm: false,
+    digit: undefined,
+    fixedModrm: undefined,
+    vex: undefined,
+    operands: [],
+    flags: "------",
+    semantics,
+    options: { test: "skip", ...options },
+  };
+}
+
 /** Register operands take the record's fields a, b, c in order. */
 function assignFields(operands: readonly Operand[]): Operand[] {
   const free: ("a" | "b" | "c")[] = ["a", "b", "c"];
@@ -153,5 +176,5 @@ function assignFields(operands: readonly Operand[]): Operand[] {
 export function rmForms(row: Row): { memory: boolean; register: boolean } {
   const rm = row.operands.find((operand) => operand.place === "rm");
   if (!rm) return { memory: false, register: true };
-  return { memory: rm.form !== "register", register: rm.form !== "memory" };
+  return { memory: rm.form !== "register", register: rm.form === "either" || rm.form === "register" };
 }

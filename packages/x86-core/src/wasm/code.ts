@@ -61,7 +61,7 @@ type Statement =
   | { kind: "branch"; label: Label; condition?: Val }
   | { kind: "call"; index: number; inputs: readonly Val[]; results: readonly Variable[] }
   | { kind: "callIndirect"; type: number; inputs: readonly Val[]; results: readonly Variable[] }
-  | { kind: "return"; value?: Val };
+  | { kind: "return"; values: readonly Val[] };
 
 /**
  * The body of one WebAssembly function under construction: expressions, structured control flow, then `emit`.
@@ -83,6 +83,11 @@ export class Code {
   /** The function's parameter number `index`. It must not be assigned. */
   parameter(type: WasmType, index: number): Val {
     return new Val(type, { kind: "local", index }, [], false);
+  }
+
+  /** The same parameter as a variable, for code that runs again after assigning it. */
+  parameterVariable(type: WasmType, index: number): Variable {
+    return new Variable(type, this, index);
   }
 
   op(name: string, ...inputs: Val[]): Val {
@@ -182,7 +187,10 @@ export class Code {
   }
 
   return(value?: Val): void {
-    this.statement({ kind: "return", value });
+    this.returnMany(value ? [value] : []);
+  }
+  returnMany(values: readonly Val[]): void {
+    this.statement({ kind: "return", values });
   }
 
   statement(statement: Statement): void {
@@ -311,7 +319,7 @@ function operands(statement: Statement): readonly Val[] {
     case "callIndirect":
       return statement.inputs;
     case "return":
-      return statement.value ? [statement.value] : [];
+      return statement.values;
   }
 }
 
@@ -391,7 +399,7 @@ class Emission {
         for (let i = statement.results.length - 1; i >= 0; i--) sink.local("set", this.#index(statement.results[i]));
         return;
       case "return":
-        if (statement.value) this.#value(statement.value);
+        for (const value of statement.values) this.#value(value);
         return sink.control("return");
     }
   }

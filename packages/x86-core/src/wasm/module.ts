@@ -71,6 +71,12 @@ export class Module {
     });
   }
 
+  /** Forgets the function that was declared last. */
+  drop(index: number): void {
+    if (index !== this.#imports.length + this.#functions.length - 1) throw new Error("only the last function can go");
+    this.#functions.pop();
+  }
+
   bodyOf(index: number): Uint8Array | undefined {
     return this.#functions[index - this.#imports.length]?.body;
   }

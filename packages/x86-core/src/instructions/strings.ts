@@ -1,0 +1,120 @@
+import type { Ops } from "../semantics/ops.js";
+import type { Width } from "../semantics/values.js";
+import { ES } from "../state/layout.js";
+import { ins, type Options, type Row, type Semantics } from "../table/row.js";
+import type { Val } from "../wasm/code.js";
+
+const RAX = 0;
+const RCX = 1;
+const RSI = 6;
+const RDI = 7;
+
+/** What one element of a string instruction does. */
+type Element = (o: Ops, w: Width) => void;
+
+/** Moves rSI or rDI by one element, in the direction that DF says. */
+function advance(o: Ops, w: Width, ...registers: number[]): void {
+  const step = o.select(o.direction(), o.i64(-w / 8), o.i64(w / 8));
+  for (const register of registers) o.setAddressRegister(register, o.add(64, o.gpr(64, register), step));
+}
+
+const source = (o: Ops, w: Width): Val => o.load(w, o.linearInSource(o.addressRegister(RSI), w / 8));
+const destination = (o: Ops, w: Width, write: boolean): Val => o.linear(ES, o.addressRegister(RDI), w / 8, write);
+
+function compare(o: Ops, w: Width, a: Val, b: Val): void {
+  const r = o.sub(w, a, b);
+  o.setResult(w, r, o.xor(w, o.xor(w, a, b), r));
+  o.setCarries(w, o.or(w, o.andNot(w, b, a), o.and(w, o.or(w, o.not(w, a), b), r)));
+}
+
+const movs: Element = (o, w) => {
+  const value = source(o, w);
+  o.store(w, destination(o, w, true), value);
+  advance(o, w, RSI, RDI);
+};
+const stos: Element = (o, w) => {
+  o.store(w, destination(o, w, true), o.gpr(w, RAX));
+  advance(o, w, RDI);
+};
+const lods: Element = (o, w) => {
+  const value = source(o, w);
+  o.setGpr(w, RAX, value);
+  advance(o, w, RSI);
+};
+const scas: Element = (o, w) => {
+  compare(o, w, o.gpr(w, RAX), o.load(w, destination(o, w, false)));
+  advance(o, w, RDI);
+};
+const cmps: Element = (o, w) => {
+  const first = source(o, w);
+  compare(o, w, first, o.load(w, destination(o, w, false)));
+  advance(o, w, RSI, RDI);
+};
+const ins_: Element = (o, w) => {
+  const linear = destination(o, w, true);
+  // The store must be known to succeed before the port is read: reading may have effects.
+  const place = o.loadForWrite(w, linear);
+  o.call("ioIn", o.gpr(16, 2), o.i32(w / 8));
+  place.store(o.result(w));
+  advance(o, w, RDI);
+};
+const outs: Element = (o, w) => {
+  const value = source(o, w);
+  o.call("ioOut", o.gpr(16, 2), o.i32(w / 8), o.zext(w, 32, value));
+  advance(o, w, RSI);
+};
+
+const once =
+  (element: Element, byte: boolean): Semantics =>
+  (o) =>
+    element(o, byte ? 8 : (o.operandSize as Width));
+
+/**
+ * A repeated string instruction: one element at a time, each complete before the next, so that a fault or the end of
+ * the budget in the middle leaves registers from which the instruction goes on.
+ */
+const repeated =
+  (element: Element, byte: boolean, until?: "equal" | "different"): Semantics =>
+  (o) => {
+    const w = byte ? 8 : (o.operandSize as Width);
+    const size = o.variant.addressSize;
+    o.code.block((done) => {
+      o.code.loop((again) => {
+        const count = o.gpr(size, RCX);
+        o.code.branch(done, o.eqz(size, count));
+        element(o, w);
+        o.setGpr(size, RCX, o.sub(size, o.gpr(size, RCX), o.const(size, 1)));
+        if (until) o.code.branch(done, until === "equal" ? o.flag("Z") : o.isNot(o.flag("Z")));
+        o.leaveWhenOverBudget();
+        o.code.branch(again);
+      });
+    });
+  };
+
+const STRINGS: [mnemonic: string, opcode: string, element: Element, flags: string, compares: boolean, test?: "skip"][] =
+  [
+    ["MOVS", "A4", movs, "", false],
+    ["CMPS", "A6", cmps, "MMMMMM", true],
+    ["STOS", "AA", stos, "", false],
+    ["LODS", "AC", lods, "", false],
+    ["SCAS", "AE", scas, "MMMMMM", true],
+    ["INS", "6C", ins_, "", false, "skip"],
+    ["OUTS", "6E", outs, "", false, "skip"],
+  ];
+
+export const stringRows: Row[] = STRINGS.flatMap(([name, opcode, element, flags, compares, test]) =>
+  [true, false].flatMap((byte): Row[] => {
+    const code = byte ? opcode : (Number.parseInt(opcode, 16) + 1).toString(16).toUpperCase();
+    const mnemonic = `${name}${byte ? "B" : ""}`;
+    const options: Options = {
+      addressSized: true,
+      operandSized: !byte,
+      ...(test ? { test } : {}),
+    };
+    return [
+      ins(`NP ${code}`, mnemonic, flags, once(element, byte), options),
+      ins(`F3 ${code}`, `REP_${mnemonic}`, flags, repeated(element, byte, compares ? "different" : undefined), options),
+      ins(`F2 ${code}`, `REPNE_${mnemonic}`, flags, repeated(element, byte, compares ? "equal" : undefined), options),
+    ];
+  }),
+);

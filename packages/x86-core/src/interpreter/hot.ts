@@ -1,0 +1,1 @@
+export const HOT: readonly string[] = [];
