@@ -1,3 +1,13 @@
+export {
+  type AcpiOptions,
+  type AcpiTables,
+  acpiTable,
+  aml,
+  buildAcpiTables,
+  mmioDevice,
+  resources,
+  simpleDevice,
+} from "./acpi/index.js";
 export { ApicBus, type ApicBusState, MSI_BASE } from "./apic/apic-bus.js";
 export type { ApicTimerState, TscClock } from "./apic/apic-timer.js";
 export { IO_APIC_BASE, IoApic, type IoApicOptions, type IoApicState, type MessageSink } from "./apic/io-apic.js";
@@ -28,6 +38,7 @@ export type { Mouse, MouseState } from "./i8042/mouse.js";
 export { KEY_CODES, type KeyCode } from "./i8042/scancodes.js";
 export type { Clock, Device, InterruptLine, MmioDevice, PortDevice, Timer, TimerSource } from "./interfaces.js";
 export { ManualClock } from "./manual-clock.js";
+export { buildMpTables, type MpOptions } from "./mptable/mptable.js";
 export type { I8259aState } from "./pic/i8259a.js";
 export { PIC_PORTS, PicPair, type PicPairState } from "./pic/pic-pair.js";
 export { type CounterState, PIT_HZ } from "./pit/counter.js";
