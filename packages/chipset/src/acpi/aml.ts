@@ -123,7 +123,10 @@ export function eisaId(id: string): Aml {
   if (!match) throw new ChipsetError("bad-config", "aml.eisaId", `"${id}" is not three letters and four hex digits`);
   const [a, b, c] = [...match[1]].map((letter) => letter.charCodeAt(0) - 0x40);
   const product = Number.parseInt(match[2], 16);
-  return bytes(Op.DWordPrefix, (a << 2) | (b >> 3), ((b & 7) << 5) | c, product >> 8, product & 0xff);
+  // Three letters of five bits, then the number, most significant byte first.
+  const low = (a << 2) | (b >> 3) | (((b & 7) << 5) << 8) | (c << 8);
+  const high = (product >> 8) | ((product & 0xff) << 8);
+  return integer(low + high * 0x1_0000);
 }
 
 /** `Name (path, value)` */
