@@ -9,7 +9,9 @@ export default class SummaryReporter {
         if (state in counts) counts[state]++;
       }
     }
-    const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : "";
-    process.stdout.write(`\n${counts.passed} passed, ${counts.failed} failed${skipped}\n`);
+    // The checks that `npm test` made before the tests: lint, build, types, packages.
+    const checks = JSON.parse(process.env.SOFTMETAL_CHECKS ?? '{"passed":0,"failed":0}');
+    if (counts.skipped > 0) process.stdout.write(`\n${counts.skipped} skipped`);
+    process.stdout.write(`\n${counts.passed + checks.passed} passed, ${counts.failed + checks.failed} failed\n`);
   }
 }
