@@ -2,11 +2,18 @@ import type { Row } from "../table/row.js";
 import { arithmeticRows } from "./arithmetic.js";
 import { bitRows } from "./bits.js";
 import { controlRows } from "./control.js";
+import { cryptoRows } from "./crypto.js";
 import { decimalRows } from "./decimal.js";
 import { microRows } from "./micro.js";
 import { moveRows } from "./move.js";
 import { multiplyRows } from "./multiply.js";
 import { shiftRows } from "./shifts.js";
+import { sseConvertRows } from "./sse-convert.js";
+import { sseFloatRows } from "./sse-float.js";
+import { sseIntegerRows } from "./sse-integer.js";
+import { sseLaneRows } from "./sse-lanes.js";
+import { sseMoveRows } from "./sse-move.js";
+import { sse42StringRows } from "./sse42-strings.js";
 import { stringRows } from "./strings.js";
 
 /** Every row of the CPU; a row's `id` is its place here. */
@@ -20,4 +27,11 @@ export const rows: readonly Row[] = [
   ...decimalRows,
   ...controlRows,
   ...stringRows,
+  ...sseMoveRows,
+  ...sseLaneRows,
+  ...sseIntegerRows,
+  ...sseFloatRows,
+  ...sseConvertRows,
+  ...sse42StringRows,
+  ...cryptoRows,
 ];

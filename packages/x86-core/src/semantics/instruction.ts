@@ -1,7 +1,8 @@
+import { S, STATE } from "../state/layout.js";
 import type { Operand, SizeCode } from "../table/operands.js";
 import type { Row } from "../table/row.js";
 import type { Code, Val } from "../wasm/code.js";
-import { Ops, type Place, type Surroundings, type Variant } from "./ops.js";
+import { Ops, type Place, type Surroundings, type Variant, VECTOR } from "./ops.js";
 import type { Width } from "./values.js";
 
 /** Width in bits of an operand; 128 for vectors. */
@@ -43,6 +44,7 @@ export function buildInstruction(code: Code, row: Row, variant: Variant, around:
   const rm = row.operands.find((operand) => operand.place === "rm");
   const address = rm && variant.memory ? o.effectiveAddress() : undefined;
   let place: Place | undefined;
+  if (row.options.unit === "mmx") requireNoPendingX87(o);
   const width = (operand: Operand) => (operand.extended ? w : operandWidth(operand.size, variant.operandSize));
 
   const read = (operand: Operand): Val => {
@@ -93,6 +95,7 @@ export function buildInstruction(code: Code, row: Row, variant: Variant, around:
     if (size === 128) return o.setVector(operand.field!, value);
     // A write to a general register clears the upper half with 32 bits; parts of vectors leave the rest alone.
     if (operand.file === "gpr") return o.setRegister(size, operand.field!, value);
+    if (operand.file === "mmx") code.store("i32.store16", around.field(operand.field!), o.i32(0xffff), STATE + 8);
     return o.setLane(size, operand.field!, value);
   };
 
@@ -109,5 +112,19 @@ export function buildInstruction(code: Code, row: Row, variant: Variant, around:
   targets.forEach((operand, index) => {
     if (!(operand.place === "rm" && variant.memory)) write(operand, results[index]);
   });
+  if (usesMmxRegister(row, variant)) {
+    o.setState32(S.ftop, o.i32(0));
+    o.setState32(S.ftags, o.i32(0xff));
+  }
   o.next();
+}
+
+/** MMX instructions report an unmasked x87 exception that waits (FSW.ES) before they do anything. */
+function requireNoPendingX87(o: Ops): void {
+  o.raiseIf(o.bit(32, o.state32(S.fsw), 7), VECTOR.MF);
+}
+
+/** Access to an MMX register makes all x87 registers valid and TOP 0 (SDM vol. 1, 9.5.1). */
+function usesMmxRegister(row: Row, variant: Variant): boolean {
+  return row.operands.some((operand) => operand.file === "mmx" && !(operand.place === "rm" && variant.memory));
 }

@@ -134,7 +134,7 @@ export function ins(encoding: string, syntax: string, flags: string, semantics: 
     digit,
     fixedModrm,
     vex,
-    operands: assignFields(operands),
+    operands: assignFields(operands, options.addressSized ? ["a", "c"] : ["a", "b", "c"]),
     flags: flags || "------",
     semantics,
     options,
@@ -162,9 +162,9 @@ export function micro(name: string, semantics: Semantics, options: Options = {})
   };
 }
 
-/** Register operands take the record's fields a, b, c in order. */
-function assignFields(operands: readonly Operand[]): Operand[] {
-  const free: ("a" | "b" | "c")[] = ["a", "b", "c"];
+/** Register operands take the record's free fields in order; b is the source segment where the code needs one. */
+function assignFields(operands: readonly Operand[], fields: readonly ("a" | "b" | "c")[]): Operand[] {
+  const free = [...fields];
   return operands.map((operand) =>
     operand.place === "reg" || operand.place === "rm" || operand.place === "opcode" || operand.place === "vvvv"
       ? { ...operand, field: free.shift() }
