@@ -1,3 +1,11 @@
 import { library } from "../../tsup.base.js";
 
-export default library({ softmetal: "src/softmetal.ts" }, { platform: "node", dts: false, splitting: true });
+export default library(
+  {
+    softmetal: "src/softmetal.ts",
+    "softmetal-img": "src/softmetal-img.ts",
+    "softmetal-io": "src/softmetal-io.ts",
+    "softmetal-nbd": "src/softmetal-nbd.ts",
+  },
+  { platform: "node", dts: false, splitting: true },
+);

@@ -1,0 +1,5 @@
+#!/usr/bin/env node
+import { basename } from "node:path";
+import { main } from "./img/main.js";
+
+process.exitCode = await main(process.argv.slice(2), basename(process.argv[1], ".js"));
