@@ -35,7 +35,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   const guest = await obtainGuest({
     architecture,
     source,
-    refresh: values.refresh,
+    // A mirror was named on purpose, so that a guest made from elsewhere must not win.
+    refresh: values.refresh || source.kind === "mirror",
     onProgress: (step) => progress.show(step),
   }).finally(() => progress.clear());
   if (values.json) {

@@ -76,13 +76,16 @@ async function pumpInput(
   quit: () => void,
 ): Promise<void> {
   const filter = new EscapeFilter();
+  let stopped = false;
   // Not awaited for each key: a guest that does not read must not keep Ctrl-A X from working.
   const send = (bytes: Uint8Array) => {
     writer.write(bytes).catch(() => {});
   };
   const act = (action: KeyAction) => {
-    if (action === "quit") quit();
-    else if (action === "help") host.message(keyHelp);
+    if (action === "quit") {
+      stopped = true;
+      quit();
+    } else if (action === "help") host.message(keyHelp);
     else if (action === "power-button") machine.powerButton().catch(() => {});
     else if (action === "reset") machine.reset().catch(() => {});
     else {
@@ -94,5 +97,6 @@ async function pumpInput(
     if (host.interactive) filter.feed(bytes, send, act);
     // Piped input waits until the guest takes it, so that a large file is not held in memory.
     else await writer.write(bytes);
+    if (stopped) return;
   }
 }
