@@ -14,6 +14,8 @@ export default defineConfig({
   test: {
     include: ["packages/*/test/**/*.test.ts"],
     reporters: ["default", source("./scripts/summary-reporter.mjs")],
+    // Tests of the CPU run the interpreter that the sources of this moment generate.
+    globalSetup: [source("./packages/x86-core/scripts/vitest-setup.mjs")],
     testTimeout: 120_000,
     maxWorkers: 2,
   },

@@ -9,7 +9,7 @@ const MAX_LENGTH = 15;
 
 /** Where the bytes come from: `byte` may throw to say that there are no more. */
 export interface CodeBytes {
-  readonly bytes: Uint8Array;
+  bytes: Uint8Array;
   position: number;
   /** First position that must not be read. */
   limit: number;

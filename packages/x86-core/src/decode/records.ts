@@ -32,6 +32,10 @@ export class RecordArena {
   clear(): void {
     this.#next = this.start;
   }
+  /** Gives back what was added since `next` was `mark`. */
+  rewind(mark: number): void {
+    this.#next = mark;
+  }
 
   /** Appends a record with everything but its operands at 0; returns its address. */
   add(handler: number, ip: number, length: number, count: number): number {

@@ -13,6 +13,7 @@ import {
 } from "../state/layout.js";
 import { Code } from "../wasm/code.js";
 import type { Module } from "../wasm/module.js";
+import { JUMP_CACHE_MIX } from "./jump-cache-index.js";
 
 /** The imports of the module, with their signatures; each is documented in `RuntimeFunctions`. */
 export function importRuntime(
@@ -33,11 +34,6 @@ export function importRuntime(
   };
 }
 
-/** Address of the jump cache entry for a RIP: neighbouring functions must not share one, so high bits are mixed in. */
-export function jumpCacheIndex(rip: number): number {
-  return (rip ^ (rip >>> 14)) & (JUMP_CACHE_ENTRIES - 1);
-}
-
 /** `() -> record`: finds the code at `S.rip` in the jump cache, or asks. Leaves execution when the budget is used up. */
 export function lookupFunction(resolve: number): Code {
   const code = new Code();
@@ -47,7 +43,7 @@ export function lookupFunction(resolve: number): Code {
   code.if(code.op("i32.lt_s", budget, zero), () => code.return(zero));
   const rip = code.load("i64.load", zero, STATE + S.rip);
   const low = code.op("i32.wrap_i64", rip);
-  const mixed = code.op("i32.xor", low, code.op("i32.shr_u", low, i32(14)));
+  const mixed = code.op("i32.xor", low, code.op("i32.shr_u", low, i32(JUMP_CACHE_MIX)));
   const index = code.op("i32.and", mixed, i32(JUMP_CACHE_ENTRIES - 1));
   const entry = code.op("i32.mul", index, i32(JUMP_CACHE_ENTRY_SIZE));
   const sameRip = code.op("i64.eq", code.load("i64.load", entry, JUMP_CACHE + JUMP_CACHE_ENTRY.rip), rip);

@@ -1,0 +1,781 @@
+import { BlockDecoder, MAX_RECORDS } from "../decode/block.js";
+import { type CodeBytes, InstructionDecoder } from "../decode/instruction.js";
+import { MODE } from "../decode/mode.js";
+import { OpcodeTables } from "../decode/opcode-tables.js";
+import { RecordArena } from "../decode/records.js";
+import { rows } from "../instructions/index.js";
+import { type goOn, stale } from "../instructions/micro.js";
+import { LinearMemory } from "../mmu/linear-memory.js";
+import { PhysicalMemory, type RamRegion } from "../mmu/physical-memory.js";
+import { FLAG } from "../semantics/flags.js";
+import { HELPERS, type HelperName } from "../semantics/helpers.js";
+import { ACCESS, VECTOR } from "../semantics/ops.js";
+import { CS, DS, ES, LINK_LOOKUP, RAM_BASE, RECORDS, S, SS, STATE } from "../state/layout.js";
+import { State } from "../state/state.js";
+import { deliver, exceptionEvent } from "../system/interrupts.js";
+import { CR0, CR4 } from "../system/registers.js";
+import { normalSizes, VARIANT_SLOTS, variantIndex } from "../table/variants.js";
+import { CodeCache } from "./code-cache.js";
+import type { Bus, CpuContext, InterruptController, StopReason, TimeSource } from "./context.js";
+import { FAULT, raise } from "./fault.js";
+import { JumpCache } from "./jump-cache.js";
+import type { CpuModel } from "./model.js";
+
+/** The generated interpreter, as `interpreter/load.ts` gives it. */
+export interface InterpreterCode {
+  readonly module: WebAssembly.Module;
+  /** See `GeneratedInterpreter.numbers`. */
+  readonly numbers: Uint16Array;
+}
+
+export type HelperImplementations = Record<HelperName, (cpu: CpuContext) => void>;
+
+export interface CpuOptions {
+  /** Shared memory from `createMemory`. */
+  readonly memory: WebAssembly.Memory;
+  readonly ram: readonly RamRegion[];
+  readonly model: CpuModel;
+  readonly bus: Bus;
+  readonly apic: InterruptController;
+  readonly time: TimeSource;
+  readonly interpreter: InterpreterCode;
+  readonly helpers: HelperImplementations;
+}
+
+/** Makes a memory for a CPU with `ram` bytes (a multiple of 64 KiB) of guest RAM behind its own data, at `RAM_BASE`. */
+export function createMemory(ram: number): WebAssembly.Memory {
+  const pages = (RAM_BASE + ram) / 65536;
+  return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+}
+
+interface InterpreterExports {
+  run(record: number): void;
+  getFlags(): number;
+  setFlags(image: number): void;
+}
+
+/**
+ * One x86-64 CPU executed by the interpreter tier. It owns one WebAssembly memory and touches nothing else; devices are
+ * reached through `Bus`. `run` returns after a given number of instructions at the latest.
+ */
+export class Cpu implements CpuContext {
+  readonly state: State;
+  readonly model: CpuModel;
+  readonly bus: Bus;
+  readonly apic: InterruptController;
+  readonly time: TimeSource;
+  readonly physical: PhysicalMemory;
+  readonly memory: LinearMemory;
+
+  readonly #exports: InterpreterExports;
+  readonly #arena: RecordArena;
+  readonly #code: CodeCache;
+  readonly #jumps: JumpCache;
+  readonly #blocks: BlockDecoder;
+  readonly #numbers: Uint16Array;
+  readonly #helpers: ((cpu: CpuContext) => void)[];
+  /** Bytes of an instruction that crosses a page. */
+  readonly #window: CodeBytes = { bytes: new Uint8Array(32), position: 0, limit: 32 };
+  readonly #pageBytes: CodeBytes;
+
+  /** The record whose helper or slow path runs. */
+  #record = 0;
+  /** The instruction under way has set RIP: it is over. */
+  #over = false;
+  /** Instructions of the current grant that `attention` took away. */
+  #withheld = 0;
+  #stop: StopReason | undefined;
+  #executed = 0;
+  #codeBase = 0n;
+  #codeLimit = 0;
+
+  constructor(options: CpuOptions) {
+    const { memory } = options;
+    const buffer = memory.buffer;
+    this.model = options.model;
+    this.bus = options.bus;
+    this.apic = options.apic;
+    this.time = options.time;
+    const instance = new WebAssembly.Instance(options.interpreter.module, {
+      env: {
+        memory,
+        helper: (id: number, record: number) => this.#helper(id, record),
+        slowLoad: (low: number, high: number, flags: number, record: number) =>
+          this.#slow(record, () =>
+            this.memory.slowLoad(
+              low >>> 0,
+              high >>> 0,
+              flags & ACCESS.size,
+              this.#stack(flags, record),
+              STATE + S.result,
+            ),
+          ),
+        slowStore: (low: number, high: number, flags: number, record: number) =>
+          this.#slow(record, () =>
+            this.memory.slowStore(
+              low >>> 0,
+              high >>> 0,
+              flags & ACCESS.size,
+              this.#stack(flags, record),
+              STATE + S.arguments,
+            ),
+          ),
+        slowLoadForWrite: (low: number, high: number, flags: number, record: number) =>
+          this.#slow(record, () =>
+            this.memory.slowLoadForWrite(
+              low >>> 0,
+              high >>> 0,
+              flags & ACCESS.size,
+              this.#stack(flags, record),
+              STATE + S.result,
+            ),
+          ),
+        raise: (vector: number, errorCode: number, record: number) => {
+          this.#slow(record, () => raise(vector, errorCode));
+        },
+        link: (record: number) => this.#link(record),
+        resolve: () => this.#resolve(),
+        segmentFault: (segment: number, low: number, high: number, flags: number, record: number) =>
+          this.#slow(record, () => this.#checkSegment(segment, low >>> 0, high >>> 0, flags)),
+      },
+    });
+    this.#exports = instance.exports as unknown as InterpreterExports;
+    this.state = new State(buffer, {
+      get: () => this.#exports.getFlags(),
+      set: (image) => this.#exports.setFlags(image),
+    });
+    this.physical = new PhysicalMemory(buffer, options.bus);
+    this.physical.setRegions(options.ram);
+    this.#numbers = options.interpreter.numbers;
+    this.#helpers = HELPERS.map((name) => options.helpers[name]);
+    this.#arena = new RecordArena(buffer, RECORDS, RAM_BASE);
+    this.#jumps = new JumpCache(buffer);
+    this.memory = new LinearMemory(this.state, this.physical, {
+      holdsCode: (page) => this.#code.holdsCode(page),
+      written: (page, offset, length) => this.#code.written(page, offset, length),
+      dataBreakpoint: (low, high, bytes, write) => this.#dataBreakpoint(low, high, bytes, write),
+    });
+    this.#code = new CodeCache(
+      this.#arena,
+      (page) => this.memory.tlb.protect(page),
+      () => this.#microNumber(stale),
+    );
+    const tables = new OpcodeTables(rows, (feature) => options.model.has(feature));
+    this.#blocks = new BlockDecoder(new InstructionDecoder(tables), this.#arena, {
+      number: (row, variant) => {
+        const number = this.#numbers[row.id * VARIANT_SLOTS + variant];
+        if (number === 0xffff) throw new Error(`no handler for ${row.text}, variant ${variant}`);
+        return number;
+      },
+    });
+    this.#pageBytes = { bytes: this.physical.u8, position: 0, limit: 0 };
+    this.reset();
+  }
+
+  /** Instructions executed since the CPU was made. */
+  get instructions(): number {
+    return this.#executed;
+  }
+
+  /** Puts the CPU into the state after power-on or RESET (SDM vol. 3, table 10-1). RAM stays. */
+  reset(): void {
+    const { state } = this;
+    state.u8.fill(0, STATE + S.gpr, STATE + S.arguments);
+    state.u8.fill(0, STATE + S.cr0, STATE + S.a20 + 4);
+    state.rflags = 2;
+    state.set64(S.rip, 0xfff0n);
+    state.setSegment(CS, 0xf000, 0xffff0000n, 0xffff, 0x9b00);
+    for (const segment of [ES, SS, DS, 4, 5]) state.setSegment(segment, 0, 0n, 0xffff, 0x9300);
+    state.setSegment(6, 0, 0n, 0xffff, 0x8200);
+    state.setSegment(7, 0, 0n, 0xffff, 0x8b00);
+    state.set64(S.gpr + 2 * 8, BigInt((this.model.family << 8) | (this.model.model << 4) | this.model.stepping));
+    state.set32(S.cr0, 0x60000010);
+    state.set32(S.gdtLimit, 0xffff);
+    state.set32(S.idtLimit, 0xffff);
+    state.set32(S.dr + 6 * 8, 0xffff0ff0);
+    state.set32(S.dr + 7 * 8, 0x400);
+    state.set64(S.pat, 0x0007040600070406n);
+    state.set64(S.xcr0, 1n);
+    state.set32(S.mxcsr, 0x1f80);
+    state.set32(S.fcw, 0x40);
+    state.set64(S.miscEnable, 1n);
+    state.set32(S.a20, 1);
+    this.stateChanged();
+  }
+
+  /** To be called after the state was changed from outside: drops everything that was derived from it. */
+  stateChanged(): void {
+    this.physical.a20 = this.state.get32(S.a20) !== 0;
+    this.flushTlb(true);
+    this.modeChanged();
+    this.state.set32(S.attention, 1);
+  }
+
+  /** Sets the A20 gate: false forces bit 20 of physical addresses to 0. */
+  setA20(enabled: boolean): void {
+    if (this.physical.a20 === enabled) return;
+    this.state.set32(S.a20, enabled ? 1 : 0);
+    this.physical.a20 = enabled;
+    this.flushTlb(true);
+    this.#flushCode();
+  }
+
+  /** To be called when RAM was written from outside (a device's DMA): code decoded from it is stale. */
+  memoryWritten(address: number, length: number): void {
+    for (let at = address; at < address + length; ) {
+      const next = Math.min(address + length, at - (at % 4096) + 4096);
+      const host = this.physical.host(at);
+      if (host >= 0) this.#code.written(host & ~0xfff, host & 0xfff, next - at);
+      at = next;
+    }
+  }
+
+  // --- running ---
+
+  /**
+   * Executes up to `budget` instructions (a block may exceed it by its length). Returns early when the CPU halts or
+   * shuts down, or when `stop` was called.
+   */
+  run(budget: number): StopReason {
+    const { state } = this;
+    this.#stop = undefined;
+    let left = budget;
+    while (left > 0) {
+      if (state.get32(S.attention) !== 0) {
+        const reason = this.#boundary();
+        if (reason) return reason;
+      }
+      const single = this.#needsSingleStep();
+      const granted = single ? 0 : left;
+      this.#withheld = 0;
+      state.set32(S.budget, granted);
+      const used = single ? this.#step() : this.#free(granted);
+      this.#executed += used;
+      left -= Math.max(used, 1);
+      if (this.#stop) return this.#stop;
+    }
+    return "budget";
+  }
+
+  #free(granted: number): number {
+    const record = this.#resolve();
+    if (record) this.#exports.run(record);
+    return granted - (this.state.i32[(STATE + S.budget) >> 2] + this.#withheld);
+  }
+
+  /** Whether the next instruction must run alone: TF, an interrupt shadow, or execution breakpoints. */
+  #needsSingleStep(): boolean {
+    const { state } = this;
+    return (
+      state.get32(S.shadow) !== 0 ||
+      (state.get32(S.systemFlags) & (FLAG.TF | FLAG.RF)) !== 0 ||
+      watchesCode(state.low(S.dr + 7 * 8))
+    );
+  }
+
+  /** Executes one instruction, decoded for this once. */
+  #step(): number {
+    const { state } = this;
+    const flags = state.get32(S.systemFlags);
+    const mark = this.#arena.next;
+    let delivered = false;
+    try {
+      if (!(flags & FLAG.RF)) this.#executionBreakpoint();
+      const record = this.#decodeAt(true);
+      state.set32(S.shadow, 0);
+      state.set32(S.systemFlags, flags & ~FLAG.RF);
+      this.#faulted = false;
+      this.#exports.run(record);
+      delivered = this.#faulted;
+    } catch (error) {
+      if (error !== FAULT) throw error;
+      deliver(this, exceptionEvent(FAULT));
+      delivered = true;
+    }
+    this.#arena.rewind(mark);
+    if (flags & FLAG.TF && !delivered && state.get32(S.shadow) !== 2) {
+      state.set32(S.debugPending, state.get32(S.debugPending) | DR6_BS);
+    }
+    if (state.get32(S.debugPending)) state.set32(S.attention, 1);
+    if (state.get32(S.shadow)) state.set32(S.attention, 1);
+    return 1;
+  }
+  #faulted = false;
+
+  /** Handles what waits between two instructions (SDM vol. 3, table 6-2); a reason: execution cannot go on. */
+  #boundary(): StopReason | undefined {
+    const { state } = this;
+    state.set32(S.attention, 0);
+    if (state.get32(S.activity) === 2) return "shutdown";
+    const shadow = state.get32(S.shadow);
+    const debug = state.get32(S.debugPending) & 0x7fffffff;
+    if (debug && shadow !== 2) {
+      state.set32(S.debugPending, 0);
+      state.set32(S.dr + 6 * 8, (state.get32(S.dr + 6 * 8) & ~0xf) | debug | 0xffff0ff0);
+      deliver(this, { vector: VECTOR.DB, kind: "exception", resume: false });
+    } else if (state.get32(S.nmiPending) && !state.get32(S.nmiBlocked) && shadow === 0) {
+      state.set32(S.nmiPending, 0);
+      state.set32(S.nmiBlocked, 1);
+      deliver(this, { vector: VECTOR.NMI, kind: "interrupt" });
+    } else if (this.apic.pending() && shadow === 0 && state.get32(S.systemFlags) & FLAG.IF) {
+      const vector = this.apic.acknowledge();
+      if (vector >= 0) deliver(this, { vector, kind: "interrupt" });
+    }
+    if (state.get32(S.activity) === 2) return "shutdown";
+    if (this.#waits()) state.set32(S.attention, 1);
+    if (state.get32(S.activity) === 1) {
+      state.set32(S.attention, 1);
+      return "halted";
+    }
+    if (state.get32(S.activity) === 3) {
+      state.set32(S.attention, 1);
+      return "init";
+    }
+    return undefined;
+  }
+
+  /** Something is deliverable, or will be after the shadow. */
+  #waits(): boolean {
+    const { state } = this;
+    if (state.get32(S.debugPending)) return true;
+    if (state.get32(S.nmiPending) && !state.get32(S.nmiBlocked)) return true;
+    return (state.get32(S.systemFlags) & FLAG.IF) !== 0 && this.apic.pending();
+  }
+
+  /** Raises a non-maskable interrupt. */
+  nmi(): void {
+    this.state.set32(S.nmiPending, 1);
+    this.attention();
+  }
+
+  // --- CpuContext: control ---
+
+  attention(): void {
+    const { state } = this;
+    state.set32(S.attention, 1);
+    const budget = state.i32[(STATE + S.budget) >> 2];
+    if (budget >= 0) {
+      this.#withheld += budget + 1;
+      state.set32(S.budget, 0xffffffff);
+    }
+  }
+
+  stop(reason: StopReason): void {
+    this.#stop = reason;
+    this.attention();
+  }
+
+  jump(rip: bigint): void {
+    this.state.set64(S.rip, rip);
+    this.#over = true;
+  }
+
+  flushTlb(global: boolean): void {
+    this.memory.flush(global);
+    this.#jumps.clear();
+  }
+  flushPage(linear: bigint): void {
+    this.memory.flushPage(Number(linear & 0xffffffffn), Number((linear >> 32n) & 0xffffffffn));
+    this.#jumps.clear();
+  }
+  #flushCode(): void {
+    this.#code.clear();
+    this.#jumps.clear();
+  }
+
+  modeChanged(): void {
+    const { state } = this;
+    const cr0 = state.low(S.cr0);
+    const cr4 = state.low(S.cr4);
+    const code = state.attributes(CS);
+    const flags = state.get32(S.systemFlags);
+    const long = state.codeIs64;
+    let mode = 0;
+    if (long) mode |= MODE.LONG;
+    else {
+      if (code & ATTRIBUTE_DB) mode |= MODE.CODE32;
+      if ([DS, ES, SS].every((segment) => this.#isFlat(segment))) mode |= MODE.FLAT;
+      if (!(cr0 & CR0.PE) || flags & FLAG.VM) mode |= MODE.NO_VEX;
+    }
+    if (state.cpl === 3) mode |= MODE.USER;
+    if (cr0 & (CR0.TS | CR0.EM)) mode |= MODE.X87_NM;
+    if (cr0 & CR0.EM) mode |= MODE.MMX_UD | MODE.SSE_UD;
+    if (!(cr4 & CR4.OSFXSR)) mode |= MODE.SSE_UD;
+    if (cr0 & CR0.TS) mode |= MODE.TASK_SWITCHED;
+    state.set32(S.mode, mode);
+    state.set64(S.stackMask, long ? ALL_ONES : state.attributes(SS) & ATTRIBUTE_DB ? 0xffffffffn : 0xffffn);
+    this.memory.updateMode();
+    // RIP is relative to CS: what was found by it is found elsewhere now.
+    const base = long ? 0n : state.base(CS);
+    const limit = long ? 0xffffffff : state.limit(CS);
+    if (base !== this.#codeBase) {
+      this.#codeBase = base;
+      this.#jumps.clear();
+    }
+    if (limit !== this.#codeLimit) {
+      // Blocks end where CS does; one limit is in force for all of them.
+      if (limit < this.#codeLimit && limit < 0xffff) this.#flushCode();
+      this.#codeLimit = limit;
+      this.#jumps.clear();
+    }
+  }
+
+  #isFlat(segment: number): boolean {
+    const { state } = this;
+    // Present, data, writable, expand-up.
+    return (
+      state.base(segment) === 0n &&
+      state.limit(segment) === 0xffffffff &&
+      (state.attributes(segment) & 0x9e00) === 0x9200
+    );
+  }
+
+  // --- CpuContext: calls from generated code ---
+
+  arg32(index: number): number {
+    return this.state.get32(S.arguments + index * 16);
+  }
+  arg64(index: number): bigint {
+    return this.state.get64(S.arguments + index * 16);
+  }
+  argAddress(index: number): number {
+    return STATE + S.arguments + index * 16;
+  }
+  setResult32(value: number, index = 0): void {
+    this.state.set32(S.result + index * 16, value);
+  }
+  setResult64(value: bigint, index = 0): void {
+    this.state.set64(S.result + index * 16, value);
+  }
+  resultAddress(index = 0): number {
+    return STATE + S.result + index * 16;
+  }
+  get instructionIp(): bigint {
+    return this.#ipPlus(0);
+  }
+  get nextIp(): bigint {
+    return this.#ipPlus(this.#arena.length(this.#record));
+  }
+  #ipPlus(bytes: number): bigint {
+    const { state } = this;
+    const linear = state.get64(S.page) + BigInt(this.#arena.ip(this.#record) + bytes);
+    if (state.get32(S.mode) & MODE.LONG) return BigInt.asUintN(64, linear);
+    return BigInt.asUintN(32, linear - this.#codeBase);
+  }
+
+  #stack(flags: number, record: number): boolean {
+    return (flags & ACCESS.stack) !== 0 || this.#arena.inStackSegment(record);
+  }
+
+  /** Runs what may raise; 1 when the instruction is over. */
+  #slow(record: number, action: () => void): number {
+    this.#record = record;
+    try {
+      action();
+      return 0;
+    } catch (error) {
+      if (error !== FAULT) throw error;
+      this.#deliverFault();
+      return 1;
+    }
+  }
+
+  #helper(id: number, record: number): number {
+    this.#record = record;
+    this.#over = false;
+    try {
+      this.#helpers[id](this);
+    } catch (error) {
+      if (error !== FAULT) throw error;
+      this.#deliverFault();
+      return 1;
+    }
+    if (!this.#over) return 0;
+    this.#spend(this.#arena.count(record));
+    return 1;
+  }
+
+  #deliverFault(): void {
+    this.#faulted = true;
+    this.state.set64(S.rip, this.instructionIp);
+    this.#spend(this.#arena.count(this.#record));
+    deliver(this, exceptionEvent(FAULT));
+  }
+
+  #spend(instructions: number): void {
+    const index = (STATE + S.budget) >> 2;
+    this.state.i32[index] -= instructions;
+  }
+
+  /** What the inline segment check could not decide (SDM vol. 3, 5.3-5.5); raises. */
+  #checkSegment(segment: number, low: number, high: number, flags: number): void {
+    const { state } = this;
+    const attributes = state.attributes(segment);
+    const limit = state.limit(segment);
+    const write = (flags & ACCESS.write) !== 0;
+    const fault = (): never => raise(segment === SS ? VECTOR.SS : VECTOR.GP, 0);
+    const unusable = !(attributes & 0x8000);
+    if (unusable) raise(segment === SS ? VECTOR.SS : VECTOR.GP, 0);
+    const code = (attributes & 0x800) !== 0;
+    const real = !(state.low(S.cr0) & CR0.PE) || (state.get32(S.systemFlags) & FLAG.VM) !== 0;
+    if (!real) {
+      if (write ? code || !(attributes & 0x200) : code && !(attributes & 0x200)) fault();
+    }
+    const first = high * 2 ** 32 + low;
+    const last = first + (flags & ACCESS.size) - 1;
+    if (!code && attributes & 0x400) {
+      const top = attributes & ATTRIBUTE_DB ? 0xffffffff : 0xffff;
+      if (first <= limit || last > top) fault();
+    } else if (last > limit) fault();
+  }
+
+  // --- finding code ---
+
+  /** The record for `S.rip`, delivering what fetching it raises; 0: leave execution. */
+  #resolve(): number {
+    const { state } = this;
+    while (state.i32[(STATE + S.budget) >> 2] >= 0 && !this.#stop) {
+      try {
+        return this.#decodeAt(false);
+      } catch (error) {
+        if (error !== FAULT) throw error;
+        this.#faulted = true;
+        this.#spend(1);
+        deliver(this, exceptionEvent(FAULT));
+      }
+    }
+    return 0;
+  }
+
+  /** The first time that a direct jump is taken: its target is `S.rip`. Record 0: the code there has changed. */
+  #link(record: number): number {
+    const { state } = this;
+    if (!record) {
+      this.#jumps.drop(state.low(S.rip));
+      return this.#resolve();
+    }
+    const pageLow = state.low(S.page);
+    const pageHigh = state.high(S.page);
+    const mode = state.get32(S.mode);
+    const generation = this.#generation;
+    const target = this.#resolve();
+    if (!target || generation !== this.#generation) return target;
+    const same =
+      this.#shareable &&
+      state.low(S.page) === pageLow &&
+      state.high(S.page) === pageHigh &&
+      state.get32(S.mode) === mode;
+    this.#arena.setLink(record, same ? target : LINK_LOOKUP);
+    return target;
+  }
+  /** Counts how often the arena was emptied. */
+  #generation = 0;
+  /** The last block found lies in one page, and may be linked to from the same page. */
+  #shareable = false;
+
+  /** Decodes, or finds, the code at `S.rip`; sets `S.page`. Raises #PF and #GP of the fetch. */
+  #decodeAt(single: boolean): number {
+    const { state } = this;
+    const mode = state.get32(S.mode);
+    let low = state.low(S.rip);
+    let high = state.high(S.rip);
+    if (!(mode & MODE.LONG)) {
+      if (high !== 0 || low > this.#codeLimit) raise(VECTOR.GP, 0);
+      low = (low + Number(this.#codeBase & 0xffffffffn)) >>> 0;
+      high = 0;
+    }
+    const offset = low & 0xfff;
+    const physical = this.memory.fetchPage(low, high);
+    const page = this.physical.host(physical);
+    if (page < 0 && !single) {
+      // Code outside of RAM is fetched anew each time.
+      return this.#decodeUncached(low, high, mode, true);
+    }
+    state.set32(S.page, (low & 0xfffff000) >>> 0);
+    state.set32(S.page + 4, high);
+    if (single) return this.#decodeUncached(low, high, mode, false);
+    let record = this.#code.find(page, offset, mode);
+    this.#shareable = true;
+    if (record === undefined) {
+      if (this.#arena.room < MAX_RECORDS) {
+        this.#flushCode();
+        this.#generation++;
+      }
+      const code = this.#pageBytes;
+      code.bytes = this.#pageView(page);
+      code.position = offset;
+      code.limit = this.#pageLimit(low);
+      const block = this.#blocks.decode(code, mode);
+      if (!block) return this.#decodeUncached(low, high, mode, true);
+      record = block.first;
+      this.#code.add(page, offset, block.end, record);
+      this.#code.enter(page, offset, mode, record);
+    }
+    this.#jumps.fill(state.low(S.rip), state.high(S.rip), mode, record, state.low(S.page), state.high(S.page));
+    return record;
+  }
+
+  readonly #views = new Map<number, Uint8Array>();
+  #pageView(page: number): Uint8Array {
+    let view = this.#views.get(page);
+    if (!view) {
+      if (this.#views.size > 4096) this.#views.clear();
+      view = this.physical.u8.subarray(page, page + 4096);
+      this.#views.set(page, view);
+    }
+    return view;
+  }
+
+  /** Bytes of the page that CS allows to execute. */
+  #pageLimit(low: number): number {
+    if (this.#codeLimit === 0xffffffff) return 4096;
+    const last = this.#codeLimit + Number(this.#codeBase & 0xffffffffn) - (low & 0xfffff000);
+    return Math.max(0, Math.min(4096, last + 1));
+  }
+
+  /**
+   * Decodes one instruction that cannot be found by its physical page: it crosses into the next one, lies outside of
+   * RAM, or runs alone (`keep` false: the caller drops it).
+   */
+  #decodeUncached(low: number, high: number, mode: number, keep: boolean): number {
+    const { state } = this;
+    this.#shareable = false;
+    if (this.#arena.room < MAX_RECORDS) {
+      this.#flushCode();
+      this.#generation++;
+    }
+    const window = this.#window;
+    const offset = low & 0xfff;
+    const first = this.#fetchInto(window.bytes, 0, low, high, Math.min(16, 4096 - offset));
+    window.position = 0;
+    window.limit = Math.min(first, this.#pageLimit(low) - offset);
+    const start = this.#arena.next;
+    let block = this.#blocks.decode(window, mode, 1);
+    if (!block) {
+      this.#arena.rewind(start);
+      if (this.#pageLimit(low) < 4096) raise(VECTOR.GP, 0);
+      const nextLow = ((low & 0xfffff000) + 4096) >>> 0;
+      const nextHigh = nextLow === 0 && mode & MODE.LONG ? (high + 1) >>> 0 : high;
+      const second = this.#fetchInto(window.bytes, first, nextLow, nextHigh, 16);
+      window.position = 0;
+      window.limit = first + Math.min(second, this.#pageLimit(nextLow));
+      block = this.#blocks.decode(window, mode, 1);
+      if (!block) raise(VECTOR.GP, 0);
+      const nextPage = this.physical.host(this.memory.fetchPage(nextLow, nextHigh));
+      if (nextPage >= 0 && keep) this.#code.add(nextPage, 0, Math.max(1, block!.end - first), start);
+    }
+    // Positions count from the instruction: the "page" starts there.
+    state.set32(S.page, low);
+    state.set32(S.page + 4, high);
+    const page = keep ? this.physical.host(this.memory.fetchPage(low, high)) : -1;
+    if (page >= 0) {
+      this.#code.add(page, offset, Math.min(4096, offset + block!.end), start);
+      this.#jumps.fill(state.low(S.rip), state.high(S.rip), mode, start, low, high);
+    }
+    return start;
+  }
+
+  /** Copies code bytes for decoding; returns how many. */
+  #fetchInto(target: Uint8Array, at: number, low: number, high: number, most: number): number {
+    const physical = this.memory.fetchPage(low, high) + (low & 0xfff);
+    for (let index = 0; index < most; index++) target[at + index] = this.physical.read(physical + index, 1);
+    return most;
+  }
+
+  #microNumber(row: typeof goOn): number {
+    const long = (this.state.get32(S.mode) & MODE.LONG) !== 0;
+    const size = long ? 64 : 32;
+    return this.#numbers[
+      row.id * VARIANT_SLOTS + variantIndex({ ...normalSizes(row, size, size, long), long, memory: false })
+    ];
+  }
+
+  // --- debug registers ---
+
+  #executionBreakpoint(): void {
+    const { state } = this;
+    const dr7 = state.low(S.dr + 7 * 8);
+    if (!watchesCode(dr7)) return;
+    const linear = BigInt.asUintN(state.get32(S.mode) & MODE.LONG ? 64 : 32, state.get64(S.rip) + this.#codeBase);
+    let hits = 0;
+    for (let index = 0; index < 4; index++) {
+      if (
+        (dr7 >> (index * 2)) & 3 &&
+        ((dr7 >> (16 + index * 4)) & 3) === 0 &&
+        state.get64(S.dr + index * 8) === linear
+      ) {
+        hits |= 1 << index;
+      }
+    }
+    if (!hits) return;
+    state.set32(S.dr + 6 * 8, (state.get32(S.dr + 6 * 8) & ~0xf) | hits);
+    raise(VECTOR.DB);
+  }
+
+  #dataBreakpoint(low: number, high: number, bytes: number, write: boolean): void {
+    const { state } = this;
+    const dr7 = state.low(S.dr + 7 * 8);
+    for (let index = 0; index < 4; index++) {
+      const kind = (dr7 >> (16 + index * 4)) & 3;
+      if (!((dr7 >> (index * 2)) & 3) || !(kind === 3 || (kind === 1 && write))) continue;
+      const size = [1, 2, 8, 4][(dr7 >> (18 + index * 4)) & 3];
+      const at = state.get64(S.dr + index * 8) & ~BigInt(size - 1);
+      const start = (BigInt(high) << 32n) | BigInt(low);
+      if (start < at + BigInt(size) && at < start + BigInt(bytes)) {
+        state.set32(S.debugPending, state.get32(S.debugPending) | (1 << index));
+        this.attention();
+      }
+    }
+  }
+
+  // --- CpuContext: linear memory ---
+
+  read(linear: bigint, bytes: 1 | 2 | 4): number {
+    return this.memory.read(linear, bytes);
+  }
+  read64(linear: bigint): bigint {
+    return this.memory.read64(linear);
+  }
+  write(linear: bigint, bytes: 1 | 2 | 4, value: number): void {
+    this.memory.write(linear, bytes, value);
+  }
+  write64(linear: bigint, value: bigint): void {
+    this.memory.write64(linear, value);
+  }
+  probeWrite(linear: bigint, bytes: number): void {
+    this.memory.probeWrite(linear, bytes);
+  }
+  probeRead(linear: bigint, bytes: number): void {
+    this.memory.probeRead(linear, bytes);
+  }
+  readSystem(linear: bigint, bytes: 1 | 2 | 4): number {
+    return this.memory.readSystem(linear, bytes);
+  }
+  readSystem64(linear: bigint): bigint {
+    return this.memory.readSystem64(linear);
+  }
+  writeSystem(linear: bigint, bytes: 1 | 2 | 4, value: number): void {
+    this.memory.writeSystem(linear, bytes, value);
+  }
+  writeSystem64(linear: bigint, value: bigint): void {
+    this.memory.writeSystem64(linear, value);
+  }
+  writeAt(privilege: number, linear: bigint, bytes: 2 | 4 | 8, value: bigint): void {
+    this.memory.writeAt(privilege, linear, bytes, value);
+  }
+  probeWriteAt(privilege: number, linear: bigint, bytes: number): void {
+    this.memory.probeWriteAt(privilege, linear, bytes);
+  }
+}
+
+const ALL_ONES = 0xffffffffffffffffn;
+const ATTRIBUTE_DB = 1 << 22;
+const DR6_BS = 1 << 14;
+
+/** Whether DR7 enables a breakpoint on execution. */
+function watchesCode(dr7: number): boolean {
+  for (let index = 0; index < 4; index++) {
+    if ((dr7 >> (index * 2)) & 3 && ((dr7 >> (16 + index * 4)) & 3) === 0) return true;
+  }
+  return false;
+}
