@@ -53,9 +53,9 @@ async function main(argv: string[]): Promise<number> {
 }
 
 // Whoever reads the output may stop reading, as head does; that is no failure.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  process.exit(error.code === "EPIPE" ? 0 : 1);
-});
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+}
 
 const argv = process.argv.slice(2);
 try {

@@ -17,6 +17,8 @@ export type GuestErrorCode =
   | "download-failed"
   /** Downloaded bytes do not have the announced SHA-256. */
   | "checksum-mismatch"
+  /** The caller's signal ended it. */
+  | "cancelled"
   /** A file given by the caller, or the cache, cannot be read or written. */
   | "file-failed";
 

@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
@@ -108,9 +108,7 @@ describe("a mirror", () => {
   });
 
   it("stops when told", async () => {
-    await expect(obtain({ signal: AbortSignal.abort(new Error("enough")) })).rejects.toMatchObject({
-      code: "download-failed",
-    });
+    await expect(obtain({ signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "cancelled" });
   });
 });
 
@@ -161,6 +159,23 @@ describe("files", () => {
 });
 
 describe("apt", () => {
+  it("stops when told, and leaves nothing behind", async (context) => {
+    if (spawnSync("apt-get", ["--version"]).error) context.skip();
+    const directory = mkdtempSync(join(tmpdir(), "softmetal-apt-test-"));
+    const { TMPDIR } = process.env;
+    process.env.TMPDIR = directory;
+    try {
+      await expect(obtainGuest({ cacheDirectory, signal: AbortSignal.timeout(20) })).rejects.toMatchObject({
+        code: "cancelled",
+      });
+      expect(readdirSync(directory)).toEqual([]);
+    } finally {
+      if (TMPDIR === undefined) delete process.env.TMPDIR;
+      else process.env.TMPDIR = TMPDIR;
+      rmSync(directory, { recursive: true, force: true });
+    }
+  });
+
   it("says what to do when the host has none", async () => {
     const path = process.env.PATH;
     process.env.PATH = "/nonexistent";

@@ -1,8 +1,8 @@
-import { type GuestSource, obtainGuest } from "@softmetal/guest/node";
+import type { GuestSource } from "@softmetal/guest/node";
 import { CliError } from "../command/failure.js";
 import { type OptionTable, type OptionValues, optionHelp, parseOptions } from "../command/options.js";
 import { parseChoice } from "../command/values.js";
-import { ProgressLine } from "./progress.js";
+import { obtainWithProgress } from "./obtain.js";
 
 const guestOptions = {
   arch: { argument: "ARCH", help: "amd64 (default) or i386" },
@@ -31,14 +31,12 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
   const source = sourceOf(values);
   const architecture = parseChoice("arch", values.arch ?? "amd64", ["amd64", "i386"]);
-  const progress = new ProgressLine(process.stderr);
-  const guest = await obtainGuest({
+  const guest = await obtainWithProgress({
     architecture,
     source,
     // A mirror was named on purpose, so that a guest made from elsewhere must not win.
     refresh: values.refresh || source.kind === "mirror",
-    onProgress: (step) => progress.show(step),
-  }).finally(() => progress.clear());
+  });
   if (values.json) {
     process.stdout.write(`${JSON.stringify(guest, undefined, 2)}\n`);
     return 0;

@@ -1,11 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { commandStatus, initParameters } from "@softmetal/guest";
-import { obtainGuest } from "@softmetal/guest/node";
 import type { BootSource, CreateMachine, Machine } from "@softmetal/vmm";
 import { describeFailure } from "../command/failure.js";
 import { optionHelp } from "../command/options.js";
 import { parseChoice } from "../command/values.js";
-import { ProgressLine } from "../guest/progress.js";
+import { obtainWithProgress } from "../guest/obtain.js";
 import { keyHelp } from "./escape.js";
 import { exitStatusHelp, exitStatusOf } from "./exit-status.js";
 import { HostConsole } from "./host-console.js";
@@ -76,12 +75,8 @@ async function runOnConsole(machine: Machine, { values }: RunRequest): Promise<n
 
 /** The default guest's files and command line, obtained first if need be. */
 async function defaultGuest({ values }: RunRequest): Promise<BootSource> {
-  const progress = new ProgressLine(process.stderr);
   const architecture = parseChoice("arch", values.arch ?? "amd64", ["amd64", "i386"]);
-  const guest = await obtainGuest({
-    architecture,
-    onProgress: (step) => progress.show(step),
-  }).finally(() => progress.clear());
+  const guest = await obtainWithProgress({ architecture });
   const { rows, columns } = process.stdout;
   const words = [
     guest.commandLine,

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { dependencyNames, parseControl } from "../control.js";
 import { GuestError } from "../errors.js";
+import { cancelled } from "./cancelled.js";
 import type { PackageSource, SourceContext } from "./types.js";
 
 const SHOW_TIMEOUT = 60_000;
@@ -165,6 +166,7 @@ function run(
       if (stderr.length < OUTPUT_LIMIT) stderr += text;
     });
     child.on("error", (error: NodeJS.ErrnoException) => {
+      if (options.signal?.aborted) return reject(cancelled());
       reject(
         error.code === "ENOENT"
           ? new GuestError(

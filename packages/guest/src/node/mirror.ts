@@ -3,6 +3,7 @@ import { concatenate } from "../byte-reader.js";
 import { dependencyNames, type Paragraph, parseControl } from "../control.js";
 import { type Compression, decompress, streamOf } from "../decompress.js";
 import { GuestError } from "../errors.js";
+import { cancelled } from "./cancelled.js";
 import type { PackageSource, SourceContext } from "./types.js";
 
 const INDEX_LIMIT = 512 * 2 ** 20;
@@ -124,6 +125,7 @@ async function download(
     return concatenate(parts);
   } catch (error) {
     if (error instanceof GuestError) throw error;
+    if (context.signal?.aborted) throw cancelled();
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new GuestError("download-failed", `${url} cannot be downloaded: ${reason}.`, { cause: error });

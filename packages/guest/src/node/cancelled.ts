@@ -1,0 +1,3 @@
+import { GuestError } from "../errors.js";
+
+export const cancelled = () => new GuestError("cancelled", "The obtaining of the guest was cancelled.");
