@@ -11,7 +11,7 @@ export interface FileExtent {
 
 /**
  * The bytes under an image. All offsets and lengths are in bytes; a write beyond the end extends the file and the
- * gap reads as zeros. Requests may overlap in time; the library never issues two overlapping writes at once.
+ * gap reads as zeros. Several requests may be under way at once.
  */
 export interface RandomAccessFile {
   /** For error messages and for resolving relative backing file names. */

@@ -1,7 +1,13 @@
+export type { BackingName } from "./backing-name.js";
+export { parseBackingName } from "./backing-name.js";
 export type { Disk, Extent, StatusOptions, WriteZeroesOptions } from "./disk.js";
 export type { ErrorLocation, Qcow2ErrorCode } from "./errors.js";
 export { Qcow2Error } from "./errors.js";
 export type { FileExtent, MaybePromise, RandomAccessFile } from "./file.js";
+export { createQcow2 } from "./image/create.js";
+export { Qcow2Image } from "./image/image.js";
+export { openQcow2 } from "./image/open.js";
+export type { ResizeOptions } from "./image/resize.js";
 export type {
   BackingOpener,
   BackingRequest,
@@ -27,4 +33,13 @@ export type {
   SnapshotCreateOptions,
   SnapshotInfo,
 } from "./image/types.js";
+export type { LuksOpenOptions } from "./luks-disk.js";
+export { createLuks, LuksDisk, openLuks } from "./luks-disk.js";
+export { MemoryFile } from "./memory-file.js";
+export type { AmendOptions } from "./operations/amend.js";
 export type { AesCipher, ClusterCodec, CryptoProvider, HashName, Platform } from "./platform.js";
+export { portablePlatform } from "./portable-platform.js";
+export type { ImageFormat } from "./probe.js";
+export { probeFormat } from "./probe.js";
+export type { RawOpenOptions } from "./raw/raw-disk.js";
+export { createRaw, openRaw, RawDisk } from "./raw/raw-disk.js";

@@ -43,8 +43,8 @@ export interface Qcow2OpenOptions {
    * flushes, for files that are worthless until they are complete.
    */
   readonly cache?: "writeback" | "unsafe";
-  /** Do not repair an image whose dirty bit is set when it is opened for writing. */
-  readonly keepDirty?: boolean;
+  /** Open for `check`: an image marked as corrupt may be opened for writing, a dirty one is not repaired at once. */
+  readonly repair?: boolean;
   /** Whether discards release storage of the file (default true). */
   readonly discard?: boolean;
   /** Switch on lazy refcounts for this use of the image, whatever its header says. */

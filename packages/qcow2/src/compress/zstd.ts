@@ -1,0 +1,37 @@
+import { compress, decompress, init } from "@bokuweb/zstd-wasm";
+import type { ClusterCodec } from "../platform.js";
+import { zstdFrame } from "./zstd-frame.js";
+
+/** QEMU compresses with the library's default. */
+const LEVEL = 3;
+
+let ready: Promise<ClusterCodec> | undefined;
+
+/** zstd compiled to WebAssembly, loaded with the first use. */
+export function loadZstd(): Promise<ClusterCodec> {
+  ready ??= init().then(() => zstdCodec);
+  return ready;
+}
+
+const zstdCodec: ClusterCodec = {
+  compress(cluster, limit) {
+    const packed = compress(cluster, LEVEL);
+    return packed.length < limit ? packed : undefined;
+  },
+  decompress(input, output) {
+    let from = 0;
+    let to = 0;
+    // One frame is the rule; the format only says that decompression stops when the cluster is full.
+    while (to < output.length) {
+      const rest = input.subarray(from);
+      const { size, contentSize } = zstdFrame(rest);
+      const room = output.length - to;
+      if (contentSize !== undefined && contentSize > room) throw new Error("zstd frame is larger than the cluster");
+      const data = decompress(rest.subarray(0, size), { defaultHeapSize: room });
+      if (data.length > room || data.length === 0) throw new Error("zstd frame does not fit the cluster");
+      output.set(data, to);
+      from += size;
+      to += data.length;
+    }
+  },
+};

@@ -1,0 +1,309 @@
+import { Qcow2Error } from "../errors.js";
+import type { MaybePromise } from "../file.js";
+import { encodeUtf8, roundUp } from "../format/binary.js";
+import { SECTOR } from "../format/constants.js";
+import {
+  decodeLuksHeader,
+  encodeLuksHeader,
+  LUKS_DIGEST_BYTES,
+  LUKS_HEADER_BYTES,
+  LUKS_SLOTS,
+  type LuksHeader,
+  type LuksSlot,
+} from "../format/luks-header.js";
+import type { LuksCreateOptions, LuksInfo, Passphrase } from "../image/types.js";
+import type { CryptoProvider, HashName } from "../platform.js";
+import { afMerge, afSplit } from "./af-splitter.js";
+import { cbcCipher, type IvGenerator, type SectorCipher, xtsCipher } from "./sector-cipher.js";
+
+const STRIPES = 4000;
+/** Key material starts at multiples of 4 KiB. */
+const ALIGNMENT = 4096;
+const DEFAULT_ITER_TIME = 2000;
+const MIN_ITERATIONS = 1000;
+/** More would only be there to keep us busy: minutes on a fast machine. */
+const MAX_ITERATIONS = 2 ** 28;
+const MAX_STRIPES = 65536;
+
+/** Where the LUKS header lies; offsets are from its start. */
+export interface LuksStorage {
+  readonly name: string;
+  read(buffer: Uint8Array, offset: number): MaybePromise<void>;
+  write(data: Uint8Array, offset: number): MaybePromise<void>;
+  flush(): MaybePromise<void>;
+}
+
+interface CipherSpec {
+  readonly mode: "xts" | "cbc";
+  readonly ivGenerator: IvGenerator;
+  readonly ivHash: HashName | undefined;
+}
+
+export function passphraseBytes(passphrase: Passphrase): Uint8Array {
+  return typeof passphrase === "string" ? encodeUtf8(passphrase) : passphrase;
+}
+
+/** A LUKS version 1 header and its key slots. */
+export class LuksVolume {
+  readonly #storage: LuksStorage;
+  readonly #crypto: CryptoProvider;
+  readonly #header: LuksHeader;
+  readonly #spec: CipherSpec;
+  readonly #hash: HashName;
+  #masterKey: Uint8Array | undefined;
+
+  private constructor(storage: LuksStorage, crypto: CryptoProvider, header: LuksHeader) {
+    this.#storage = storage;
+    this.#crypto = crypto;
+    this.#header = header;
+    this.#spec = parseMode(header, storage.name);
+    this.#hash = hashName(header.hashSpec, storage.name);
+  }
+
+  static async open(storage: LuksStorage, crypto: CryptoProvider): Promise<LuksVolume> {
+    const data = new Uint8Array(LUKS_HEADER_BYTES);
+    await storage.read(data, 0);
+    return new LuksVolume(storage, crypto, decodeLuksHeader(data, storage.name, 0));
+  }
+
+  /** Bytes the header and all key slots take. */
+  static headerBytes(options: Omit<LuksCreateOptions, "passphrase" | "format">): number {
+    return layout(keyBytesOf(options)).payload;
+  }
+
+  /** Writes a new header with one passphrase in slot 0. */
+  static async create(
+    storage: LuksStorage,
+    crypto: CryptoProvider,
+    options: Omit<LuksCreateOptions, "format">,
+  ): Promise<LuksVolume> {
+    const keyBytes = keyBytesOf(options);
+    const mode = options.mode ?? "xts";
+    const ivGenerator = options.ivGenerator ?? (mode === "xts" ? "plain64" : "essiv");
+    const hash = options.hash ?? "sha256";
+    const { slot, payload } = layout(keyBytes);
+    const masterKey = crypto.random(keyBytes);
+    const mkDigestSalt = crypto.random(32);
+    const iterTime = options.iterTime ?? DEFAULT_ITER_TIME;
+    const perSecond = await iterationsPerSecond(crypto, hash, LUKS_DIGEST_BYTES);
+    const mkDigestIterations = Math.max(MIN_ITERATIONS, Math.floor((perSecond * iterTime) / 1000 / 8));
+    const slots: LuksSlot[] = [];
+    for (let i = 0; i < LUKS_SLOTS; i++) {
+      slots.push({
+        active: false,
+        iterations: 0,
+        salt: new Uint8Array(32),
+        keyMaterialOffset: (ALIGNMENT + i * slot) / SECTOR,
+        stripes: STRIPES,
+      });
+    }
+    const header: LuksHeader = {
+      cipherName: "aes",
+      cipherMode: `${mode}-${ivGenerator}${ivGenerator === "essiv" ? `:${options.ivHash ?? "sha256"}` : ""}`,
+      hashSpec: hash,
+      payloadOffset: payload / SECTOR,
+      keyBytes,
+      mkDigest: await crypto.pbkdf2(hash, masterKey, mkDigestSalt, mkDigestIterations, LUKS_DIGEST_BYTES),
+      mkDigestSalt,
+      mkDigestIterations,
+      uuid: uuid(crypto),
+      slots,
+    };
+    const volume = new LuksVolume(storage, crypto, header);
+    volume.#masterKey = masterKey;
+    await volume.addPassphrase({ passphrase: options.passphrase, slot: 0, iterTime });
+    return volume;
+  }
+
+  get payloadOffset(): number {
+    return this.#header.payloadOffset * SECTOR;
+  }
+
+  get unlocked(): boolean {
+    return this.#masterKey !== undefined;
+  }
+
+  info(): LuksInfo {
+    const { cipherName, keyBytes, uuid: id, hashSpec, slots } = this.#header;
+    const { mode, ivGenerator, ivHash } = this.#spec;
+    return {
+      uuid: id,
+      cipher: `${cipherName}-${(mode === "xts" ? keyBytes / 2 : keyBytes) * 8}`,
+      mode,
+      ivGenerator,
+      ivHash,
+      hash: hashSpec,
+      payloadOffset: this.payloadOffset,
+      masterKeyIterations: this.#header.mkDigestIterations,
+      slots: slots.map((slot) => ({
+        active: slot.active,
+        iterations: slot.active ? slot.iterations : undefined,
+        stripes: slot.active ? slot.stripes : undefined,
+        keyOffset: slot.keyMaterialOffset * SECTOR,
+      })),
+    };
+  }
+
+  #fail(code: ConstructorParameters<typeof Qcow2Error>[0], reason: string): never {
+    throw new Qcow2Error(code, reason, { file: this.#storage.name, structure: "LUKS header" });
+  }
+
+  /** Finds the master key. @throws Qcow2Error "wrong-passphrase" */
+  async unlock(passphrase: Passphrase): Promise<void> {
+    const password = passphraseBytes(passphrase);
+    for (const slot of this.#header.slots) {
+      if (!slot.active) continue;
+      const key = await this.#openSlot(slot, password);
+      if (key !== undefined) {
+        this.#masterKey = key;
+        return;
+      }
+    }
+    this.#fail("wrong-passphrase", "the passphrase opens no key slot");
+  }
+
+  /** The cipher for the payload; only after `unlock`. */
+  cipher(): SectorCipher {
+    return this.#cipherFor(this.#masterKey ?? this.#fail("passphrase-required", "the volume is locked"));
+  }
+
+  #cipherFor(key: Uint8Array): SectorCipher {
+    const { mode, ivGenerator, ivHash } = this.#spec;
+    return (mode === "xts" ? xtsCipher : cbcCipher)(this.#crypto, key, ivGenerator, ivHash);
+  }
+
+  async #openSlot(slot: LuksSlot, password: Uint8Array): Promise<Uint8Array | undefined> {
+    const { keyBytes, mkDigest, mkDigestSalt, mkDigestIterations } = this.#header;
+    const crypto = this.#crypto;
+    if (slot.stripes === 0 || slot.stripes > MAX_STRIPES) this.#fail("corrupt", "impossible number of stripes");
+    for (const iterations of [slot.iterations, mkDigestIterations]) {
+      if (iterations === 0 || iterations > MAX_ITERATIONS) this.#fail("too-large", `${iterations} iterations`);
+    }
+    const material = new Uint8Array(roundUp(keyBytes * slot.stripes, SECTOR));
+    await this.#storage.read(material, slot.keyMaterialOffset * SECTOR);
+    const slotKey = await crypto.pbkdf2(this.#hash, password, slot.salt, slot.iterations, keyBytes);
+    this.#cipherFor(slotKey).decrypt(material, 0);
+    const key = afMerge(crypto, this.#hash, material, keyBytes, slot.stripes);
+    const digest = await crypto.pbkdf2(this.#hash, key, mkDigestSalt, mkDigestIterations, LUKS_DIGEST_BYTES);
+    return digest.every((byte, i) => byte === mkDigest[i]) ? key : undefined;
+  }
+
+  /** Adds a passphrase in `slot`, or the first free one. Returns the slot. */
+  async addPassphrase(options: { passphrase: Passphrase; slot?: number; iterTime?: number }): Promise<number> {
+    const { slots, keyBytes } = this.#header;
+    const masterKey = this.#masterKey ?? this.#fail("passphrase-required", "the volume is locked");
+    const index = options.slot ?? slots.findIndex((slot) => !slot.active);
+    if (index < 0) this.#fail("conflict", "all key slots are in use");
+    if (!Number.isInteger(index) || index >= LUKS_SLOTS)
+      this.#fail("invalid-argument", `key slot ${index} does not exist`);
+    const slot = slots[index];
+    if (slot.active) this.#fail("conflict", `key slot ${index} is in use`);
+    const crypto = this.#crypto;
+    const perSecond = await iterationsPerSecond(crypto, this.#hash, keyBytes);
+    const iterTime = options.iterTime ?? DEFAULT_ITER_TIME;
+    const iterations = Math.max(MIN_ITERATIONS, Math.min(MAX_ITERATIONS, Math.floor((perSecond * iterTime) / 1000)));
+    const salt = crypto.random(32);
+    const slotKey = await crypto.pbkdf2(this.#hash, passphraseBytes(options.passphrase), salt, iterations, keyBytes);
+    const material = new Uint8Array(roundUp(keyBytes * STRIPES, SECTOR));
+    material.set(afSplit(crypto, this.#hash, masterKey, STRIPES));
+    this.#cipherFor(slotKey).encrypt(material, 0);
+    await this.#storage.write(material, slot.keyMaterialOffset * SECTOR);
+    await this.#storage.flush();
+    slots[index] = { ...slot, active: true, iterations, salt, stripes: STRIPES };
+    await this.#writeHeader();
+    return index;
+  }
+
+  /**
+   * Erases the slots that a passphrase opens, or one slot by number.
+   * @throws Qcow2Error "conflict" when no passphrase would be left and `force` is not set
+   */
+  async removePassphrase(
+    options: { readonly passphrase: Passphrase } | { readonly slot: number; readonly force?: boolean },
+  ): Promise<void> {
+    const { slots } = this.#header;
+    const doomed: number[] = [];
+    if ("slot" in options) {
+      if (slots[options.slot]?.active !== true) this.#fail("not-found", `key slot ${options.slot} is not in use`);
+      doomed.push(options.slot);
+    } else {
+      const password = passphraseBytes(options.passphrase);
+      for (let i = 0; i < slots.length; i++) {
+        if (slots[i].active && (await this.#openSlot(slots[i], password)) !== undefined) doomed.push(i);
+      }
+      if (doomed.length === 0) this.#fail("wrong-passphrase", "the passphrase opens no key slot");
+    }
+    const left = slots.filter((slot, i) => slot.active && !doomed.includes(i)).length;
+    if (left === 0 && !("slot" in options && options.force === true)) {
+      this.#fail("conflict", "the last passphrase would be gone, and with it all data");
+    }
+    for (const index of doomed) {
+      const slot = slots[index];
+      slots[index] = { ...slot, active: false, iterations: 0, salt: new Uint8Array(32) };
+      await this.#writeHeader();
+      const length = roundUp(this.#header.keyBytes * slot.stripes, SECTOR);
+      await this.#storage.write(this.#crypto.random(length), slot.keyMaterialOffset * SECTOR);
+      await this.#storage.flush();
+    }
+  }
+
+  async #writeHeader(): Promise<void> {
+    await this.#storage.write(encodeLuksHeader(this.#header), 0);
+    await this.#storage.flush();
+  }
+}
+
+function keyBytesOf(options: Pick<LuksCreateOptions, "cipher" | "mode">): number {
+  const bytes = Number((options.cipher ?? "aes-256").slice(4)) / 8;
+  return (options.mode ?? "xts") === "xts" ? 2 * bytes : bytes;
+}
+
+function layout(keyBytes: number): { slot: number; payload: number } {
+  const slot = roundUp(keyBytes * STRIPES, ALIGNMENT);
+  return { slot, payload: ALIGNMENT + LUKS_SLOTS * slot };
+}
+
+function hashName(name: string, file: string): HashName {
+  if (name === "sha1" || name === "sha256" || name === "sha512" || name === "ripemd160") return name;
+  throw new Qcow2Error("unsupported", `hash ${name}`, { file, structure: "LUKS header" });
+}
+
+function parseMode(header: LuksHeader, file: string): CipherSpec {
+  const where = { file, structure: "LUKS header" };
+  if (header.cipherName !== "aes") throw new Qcow2Error("unsupported", `cipher ${header.cipherName}`, where);
+  const match = /^(xts|cbc)-(plain64|plain|essiv)(?::(\w+))?$/.exec(header.cipherMode);
+  if (match === null || (match[2] === "essiv") !== (match[3] !== undefined)) {
+    throw new Qcow2Error("unsupported", `cipher mode ${header.cipherMode}`, where);
+  }
+  const mode = match[1] as "xts" | "cbc";
+  const aesBytes = mode === "xts" ? header.keyBytes / 2 : header.keyBytes;
+  if (aesBytes !== 16 && aesBytes !== 24 && aesBytes !== 32) {
+    throw new Qcow2Error("corrupt", `key of ${header.keyBytes} bytes for ${header.cipherMode}`, where);
+  }
+  const ivGenerator = match[2] as IvGenerator;
+  const ivHash = match[3] === undefined ? undefined : hashName(match[3], file);
+  if (ivHash !== undefined && ivHash !== "sha256") {
+    // The digest is the key of the IV cipher, and only this one has the size of an AES key.
+    throw new Qcow2Error("unsupported", `ESSIV with ${ivHash}`, where);
+  }
+  return { mode, ivGenerator, ivHash };
+}
+
+/** How many PBKDF2 iterations a second takes here. */
+async function iterationsPerSecond(crypto: CryptoProvider, hash: HashName, length: number): Promise<number> {
+  const salt = crypto.random(32);
+  for (let iterations = 4096; ; iterations *= 4) {
+    const start = performance.now();
+    await crypto.pbkdf2(hash, salt, salt, iterations, length);
+    const elapsed = performance.now() - start;
+    if (elapsed > 20) return Math.floor((iterations * 1000) / elapsed);
+  }
+}
+
+function uuid(crypto: CryptoProvider): string {
+  const data = crypto.random(16);
+  data[6] = (data[6] & 0x0f) | 0x40;
+  data[8] = (data[8] & 0x3f) | 0x80;
+  const hex = [...data].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}

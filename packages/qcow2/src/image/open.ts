@@ -1,0 +1,141 @@
+import { BitmapStore } from "../bitmaps/store.js";
+import { openCipher } from "../crypto/unlock.js";
+import type { Disk } from "../disk.js";
+import { Qcow2Error } from "../errors.js";
+import type { RandomAccessFile } from "../file.js";
+import * as C from "../format/constants.js";
+import { decodeHeader, featureName, type Header, headerClusterSize } from "../format/header.js";
+import { check } from "../operations/check.js";
+import { portablePlatform } from "../portable-platform.js";
+import { findSnapshot, loadSnapshots, snapshotL1 } from "../snapshots/table.js";
+import { type CoreOptions, ImageCore } from "./core.js";
+import { validateHeader } from "./geometry.js";
+import { HostFile } from "./host.js";
+import { Qcow2Image } from "./image.js";
+import type { Qcow2OpenOptions } from "./types.js";
+
+const DEFAULT_L2_CACHE = 32 * 1024 * 1024;
+const DEFAULT_REFCOUNT_CACHE = 8 * 1024 * 1024;
+
+/** Reads and decodes the header of an image without looking at anything else. */
+export async function readHeader(file: RandomAccessFile): Promise<Header> {
+  const start = new Uint8Array(512);
+  const got = await file.read(start, 0);
+  const clusterSize = headerClusterSize(start.subarray(0, got), file.name);
+  const cluster = new Uint8Array(clusterSize);
+  return decodeHeader(cluster.subarray(0, await file.read(cluster, 0)), file.name);
+}
+
+/**
+ * Opens a qcow2 image. The image closes the file, the data file and the backing chain.
+ *
+ * @throws Qcow2Error "not-an-image", "unsupported" (features we do not know), "corrupt", "too-large",
+ *   "passphrase-required", "wrong-passphrase", or what the openers throw. The file stays open then.
+ */
+export async function openQcow2(file: RandomAccessFile, options: Qcow2OpenOptions = {}): Promise<Qcow2Image> {
+  const readOnly = options.readOnly ?? (options.snapshot !== undefined || file.readOnly);
+  if (!readOnly && file.readOnly) throw new Qcow2Error("read-only", "file is read-only", { file: file.name });
+  const header = await readHeader(file);
+  const host = await HostFile.open(file, options.cache !== "unsafe");
+  refuseUnknownFeatures(header, file.name);
+  validateHeader(header, host.end, file.name);
+  if ((header.incompatibleFeatures & C.INCOMPATIBLE.corrupt) !== 0n && !readOnly && options.repair !== true) {
+    throw new Qcow2Error("corrupt", "image is marked as corrupt; repair it, or open it read-only", { file: file.name });
+  }
+  const { host: data, close } = await openDataFile(host, header, options, readOnly);
+  const coreOptions: CoreOptions = {
+    readOnly,
+    flushes: options.cache !== "unsafe",
+    discard: options.discard !== false,
+    lazyRefcounts: options.lazyRefcounts,
+    l2CacheSize: options.l2CacheSize ?? DEFAULT_L2_CACHE,
+    refcountCacheSize: options.refcountCacheSize ?? DEFAULT_REFCOUNT_CACHE,
+    platform: options.platform ?? portablePlatform,
+    repair: options.repair === true,
+  };
+  const core = new ImageCore(host, data, header, coreOptions);
+  let backing: Disk | undefined;
+  try {
+    await core.load(header.l1TableOffset, header.l1Size);
+    await loadSnapshots(core);
+    const bitmaps = await BitmapStore.load(core);
+    let size: number | undefined;
+    if (options.snapshot !== undefined) {
+      if (!readOnly) throw new Qcow2Error("invalid-argument", "a snapshot can only be opened read-only");
+      const snapshot = findSnapshot(core, options.snapshot);
+      core.mapping.l1 = await snapshotL1(core, snapshot);
+      core.mapping.l1Offset = snapshot.l1TableOffset;
+      size = snapshot.diskSize ?? header.size;
+    }
+    backing = await openBacking(header, file.name, options);
+    core.backing = backing;
+    const luks = await openCipher(core, options);
+    if (!readOnly) await prepareForWriting(core, bitmaps, options);
+    core.observer = bitmaps;
+    return new Qcow2Image(core, bitmaps, luks, size);
+  } catch (error) {
+    await backing?.close();
+    await close();
+    throw error;
+  }
+}
+
+function refuseUnknownFeatures(header: Header, file: string): void {
+  const unknown = header.incompatibleFeatures & ~C.INCOMPATIBLE_KNOWN;
+  if (unknown === 0n) return;
+  const names: string[] = [];
+  for (let bit = 0; bit < 64; bit++) {
+    if ((unknown >> BigInt(bit)) & 1n) names.push(featureName(header, 0, bit) ?? `incompatible feature ${bit}`);
+  }
+  throw new Qcow2Error("unsupported", `image needs features that are not known here: ${names.join(", ")}`, { file });
+}
+
+async function openDataFile(
+  host: HostFile,
+  header: Header,
+  options: Qcow2OpenOptions,
+  readOnly: boolean,
+): Promise<{ host: HostFile; close: () => Promise<void> }> {
+  const wanted = (header.incompatibleFeatures & C.INCOMPATIBLE.externalData) !== 0n;
+  if (!wanted) return { host, close: async () => {} };
+  const given = options.dataFile;
+  if (given === undefined) {
+    throw new Qcow2Error("invalid-argument", "image has an external data file, and no way to open it was given", {
+      file: host.name,
+    });
+  }
+  if (typeof given !== "function") {
+    return { host: await HostFile.open(given, options.cache !== "unsafe"), close: async () => {} };
+  }
+  if (header.dataFile === undefined) {
+    throw new Qcow2Error("corrupt", "image does not name its external data file", { file: host.name });
+  }
+  const file = await given(header.dataFile, host.name, readOnly);
+  return { host: await HostFile.open(file, options.cache !== "unsafe"), close: async () => file.close() };
+}
+
+async function openBacking(header: Header, from: string, options: Qcow2OpenOptions): Promise<Disk | undefined> {
+  if (header.backingFile === undefined || options.backing === "none") return undefined;
+  if (options.backing === undefined) {
+    throw new Qcow2Error("invalid-argument", "image has a backing file, and no way to open it was given", {
+      file: from,
+    });
+  }
+  if (typeof options.backing !== "function") return options.backing;
+  return options.backing({ name: header.backingFile, format: header.backingFormat, from, depth: 1 });
+}
+
+async function prepareForWriting(core: ImageCore, bitmaps: BitmapStore, options: Qcow2OpenOptions): Promise<void> {
+  const { header } = core;
+  if ((header.autoclearFeatures & ~C.AUTOCLEAR_KNOWN) !== 0n) {
+    header.autoclearFeatures &= C.AUTOCLEAR_KNOWN;
+    await core.writeHeader();
+    await core.host.flush();
+  }
+  if ((header.incompatibleFeatures & C.INCOMPATIBLE.dirty) !== 0n && options.repair !== true) {
+    const result = await check(core, bitmaps, { repair: "all" });
+    if (result.checkErrors > 0 || result.corruptions > result.corruptionsFixed) {
+      throw new Qcow2Error("corrupt", "image was not closed properly and could not be repaired", { file: core.name });
+    }
+  }
+}

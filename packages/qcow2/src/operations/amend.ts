@@ -1,0 +1,105 @@
+import type { BitmapStore } from "../bitmaps/store.js";
+import { COMPATIBLE, INCOMPATIBLE } from "../format/constants.js";
+import { featureNameTable } from "../format/header.js";
+import type { ImageCore } from "../image/core.js";
+import { geometryOf } from "../image/geometry.js";
+import { Kind } from "../image/mapping.js";
+import type { OperationOptions } from "../image/types.js";
+import type { Zeroer } from "../image/zero.js";
+import { countReferences } from "./check-references.js";
+import { CheckReport } from "./check-report.js";
+import { rebuildRefcounts } from "./rebuild-refcounts.js";
+
+export interface AmendOptions {
+  readonly version?: 2 | 3;
+  readonly lazyRefcounts?: boolean;
+  readonly refcountBits?: number;
+  /** New virtual size; growing only. */
+  readonly size?: number;
+}
+
+/** Changes format options in place. The caller holds the exclusive lock. */
+export async function amend(
+  core: ImageCore,
+  bitmaps: BitmapStore,
+  options: AmendOptions,
+  operation: OperationOptions,
+  zeroer: Zeroer,
+): Promise<void> {
+  const { header } = core;
+  await core.start(false);
+  await core.flush();
+  if (options.version === 3 && header.version === 2) {
+    header.version = 3;
+    header.refcountOrder = 4;
+    header.otherExtensions.push(featureNameTable());
+    await saveHeader(core);
+  }
+  if (options.refcountBits !== undefined && options.refcountBits !== 2 ** header.refcountOrder) {
+    await changeRefcountBits(core, bitmaps, options.refcountBits, operation);
+  }
+  if (options.lazyRefcounts !== undefined) await changeLazy(core, options.lazyRefcounts);
+  if (options.version === 2 && header.version === 3) await downgrade(core, zeroer);
+}
+
+async function saveHeader(core: ImageCore): Promise<void> {
+  await core.writeHeader();
+  await core.host.flush();
+}
+
+async function changeLazy(core: ImageCore, lazy: boolean): Promise<void> {
+  const { header } = core;
+  if (lazy && header.version < 3) core.fail("conflict", "lazy refcounts need version 3");
+  if (lazy) {
+    header.compatibleFeatures |= COMPATIBLE.lazyRefcounts;
+  } else {
+    header.compatibleFeatures &= ~COMPATIBLE.lazyRefcounts;
+    // All refcounts are written by now: this flush was not a lazy one.
+    await core.flush();
+    await core.settle();
+  }
+  await saveHeader(core);
+}
+
+async function changeRefcountBits(
+  core: ImageCore,
+  bitmaps: BitmapStore,
+  bits: number,
+  operation: OperationOptions,
+): Promise<void> {
+  const { header } = core;
+  const order = Math.log2(bits);
+  if (!Number.isInteger(order) || order < 0 || order > 6)
+    core.fail("invalid-argument", `refcount width ${bits} is impossible`);
+  if (header.version < 3) core.fail("conflict", "version 2 has 16-bit refcounts");
+  const report = new CheckReport({ maxMessages: 0, signal: operation.signal });
+  const counts = await countReferences(core, bitmaps, report, false);
+  if (report.corruptions > 0) core.fail("corrupt", "the image has to be repaired first");
+  await rebuildRefcounts(core, counts, order);
+  await core.reload();
+}
+
+/** Turns version 3 into version 2, when nothing in the image needs version 3. */
+async function downgrade(core: ImageCore, zeroer: Zeroer): Promise<void> {
+  const { header, mapping } = core;
+  const needs = header.incompatibleFeatures & ~(INCOMPATIBLE.dirty | INCOMPATIBLE.corrupt);
+  if (needs !== 0n) core.fail("conflict", "the image uses incompatible features that version 2 does not have");
+  if (header.bitmaps !== undefined) core.fail("conflict", "the image has bitmaps, which version 2 does not have");
+  if (header.refcountOrder !== 4) core.fail("conflict", "version 2 has 16-bit refcounts");
+  if (core.snapshots.length > 0) core.fail("conflict", "zero clusters of snapshots cannot be expanded");
+  header.compatibleFeatures = 0n;
+  header.autoclearFeatures = 0n;
+  await core.settle();
+  for (let at = 0; at < header.size; ) {
+    const end = Math.min(header.size, at + geometryOf(header).l2Coverage);
+    for (const { kind, offset, length } of await mapping.lookup(at, end)) {
+      if (kind !== Kind.Zero && kind !== Kind.ZeroOwned && kind !== Kind.ZeroShared) continue;
+      await zeroer.materialize(offset, offset + length);
+    }
+    at = end;
+  }
+  await core.flush();
+  header.version = 2;
+  header.otherExtensions = header.otherExtensions.filter(({ type }) => type !== featureNameTable().type);
+  await saveHeader(core);
+}

@@ -1,0 +1,84 @@
+import { Qcow2Error } from "../errors.js";
+import { roundUp } from "../format/binary.js";
+import { MAX_L1_BYTES, MAX_SNAPSHOT_TABLE_BYTES } from "../format/constants.js";
+import { decodeSnapshotTable, encodeSnapshotTable, type SnapshotEntry } from "../format/snapshot-table.js";
+import type { ImageCore } from "../image/core.js";
+import type { SnapshotInfo } from "../image/types.js";
+
+/** Greatest size of one entry: head, extra data, two strings of 64 KiB. */
+const MAX_ENTRY_BYTES = 40 + 1024 + 2 * 65535 + 8;
+
+export async function loadSnapshots(core: ImageCore): Promise<void> {
+  const { header, host } = core;
+  core.snapshots = [];
+  core.snapshotTableSize = 0;
+  if (header.nbSnapshots === 0) return;
+  const length = Math.min(
+    host.end - header.snapshotsOffset,
+    header.nbSnapshots * MAX_ENTRY_BYTES,
+    MAX_SNAPSHOT_TABLE_BYTES,
+  );
+  const data = new Uint8Array(Math.max(0, length));
+  await host.read(data, header.snapshotsOffset);
+  const { entries, size } = decodeSnapshotTable(data, header.nbSnapshots, core.name, header.snapshotsOffset);
+  core.snapshots = entries;
+  core.snapshotTableSize = size;
+}
+
+/** By id first, then by name, as QEMU looks them up. */
+export function findSnapshot(core: ImageCore, idOrName: string): SnapshotEntry {
+  const found =
+    core.snapshots.find((entry) => entry.id === idOrName) ?? core.snapshots.find((entry) => entry.name === idOrName);
+  if (found === undefined) throw new Qcow2Error("not-found", `no snapshot named ${idOrName}`, { file: core.name });
+  return found;
+}
+
+/** The L1 table of a snapshot; bytes beyond the end of the file are left away. */
+export async function snapshotL1(core: ImageCore, snapshot: SnapshotEntry): Promise<DataView> {
+  const where = { file: core.name, structure: "snapshot table", offset: core.header.snapshotsOffset };
+  if (snapshot.l1Size * 8 > MAX_L1_BYTES) {
+    throw new Qcow2Error("too-large", `L1 table of snapshot ${snapshot.id} is too large`, where);
+  }
+  if (snapshot.l1TableOffset % core.geometry.clusterSize !== 0) {
+    throw new Qcow2Error("corrupt", `L1 table of snapshot ${snapshot.id} is not aligned to a cluster`, where);
+  }
+  const length = Math.max(0, Math.min(snapshot.l1Size * 8, core.host.end - snapshot.l1TableOffset));
+  const data = new Uint8Array(snapshot.l1Size * 8);
+  await core.host.read(data.subarray(0, length), snapshot.l1TableOffset);
+  return new DataView(data.buffer);
+}
+
+export function describeSnapshot(entry: SnapshotEntry, diskSize: number): SnapshotInfo {
+  return {
+    id: entry.id,
+    name: entry.name,
+    dateSeconds: entry.dateSeconds,
+    dateNanoseconds: entry.dateNanoseconds,
+    vmClock: entry.vmClock,
+    icount: entry.icount,
+    vmStateSize: entry.vmStateSize,
+    diskSize: entry.diskSize ?? diskSize,
+  };
+}
+
+/** Replaces the snapshot table: the new one is durable before the header names it. */
+export async function writeSnapshots(core: ImageCore, entries: SnapshotEntry[]): Promise<void> {
+  const { header, host, geometry } = core;
+  const data = encodeSnapshotTable(entries);
+  if (data.length > MAX_SNAPSHOT_TABLE_BYTES) core.fail("too-large", "the snapshot table would be too large");
+  let offset = 0;
+  if (entries.length > 0) {
+    const clusters = roundUp(data.length, geometry.clusterSize) / geometry.clusterSize;
+    offset = await core.metadata.run(() => core.refcounts.allocateExact(clusters));
+    await host.write(data, offset);
+  }
+  await core.flush();
+  const old = { offset: header.snapshotsOffset, size: core.snapshotTableSize };
+  header.nbSnapshots = entries.length;
+  header.snapshotsOffset = offset;
+  await core.writeHeader();
+  await host.flush();
+  core.snapshots = entries;
+  core.snapshotTableSize = data.length;
+  if (old.size > 0) core.refcounts.free(old.offset, old.size);
+}
