@@ -194,6 +194,13 @@ describe("8259A pair", () => {
     expect(pic.acknowledge()).toBe(0x46);
   });
 
+  it("says nothing before it is initialised", () => {
+    const line = new Probe();
+    const fresh = new PicPair(line);
+    fresh.line(3).set(true);
+    expect(line.level).toBe(false);
+  });
+
   it("has no IRQ 2", () => {
     expect(() => pic.line(2)).toThrowError(expect.objectContaining({ code: "bad-range" }));
   });

@@ -1,7 +1,7 @@
 import { copyState } from "../state.js";
 
 /** Where the chip is in its initialisation sequence (the next command word it waits for on the odd port). */
-const Init = { Done: 0, Icw2: 2, Icw3: 3, Icw4: 4 } as const;
+const Init = { Done: 0, Never: 1, Icw2: 2, Icw3: 3, Icw4: 4 } as const;
 
 const ICW1_ICW4_NEEDED = 0x01;
 const ICW1_SINGLE = 0x02;
@@ -25,7 +25,8 @@ function initialState() {
     vectorBase: 0,
     /** The input with the lowest priority; the one after it has the highest. */
     lowest: 7,
-    init: 0 as number,
+    /** After power-on the chip is silent until it is initialised. */
+    init: Init.Never as number,
     icw1: 0,
     icw4: 0,
     specialMask: false,

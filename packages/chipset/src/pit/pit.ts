@@ -58,6 +58,8 @@ export class Pit implements PortDevice, Device<PitState> {
     this.#options = options;
     this.#minimumNs = options.minimumPeriodNs ?? 20_000;
     this.#timer = options.timers.createTimer(() => this.#expired());
+    // OUT of an unprogrammed counter is high, so that programming it makes no edge.
+    options.irq.set(true);
   }
 
   /** Claims 0x40-0x43 and 0x61. */

@@ -131,6 +131,7 @@ export class AcpiPm implements PortDevice, Device<AcpiPmState> {
   }
 
   save(): AcpiPmState {
+    this.#update();
     return copyState(this.#s, this.#s, "acpi-pm");
   }
 

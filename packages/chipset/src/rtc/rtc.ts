@@ -70,7 +70,7 @@ export class Rtc implements PortDevice, Device<RtcState> {
     this.#o = options;
     this.#timer = options.timers.createTimer(() => this.#settle());
     this.#baseSeconds = Math.floor(options.startSeconds);
-    this.#baseNs = -Math.floor((options.startSeconds - this.#baseSeconds) * SECOND_NS);
+    this.#baseNs = 0 - Math.floor((options.startSeconds - this.#baseSeconds) * SECOND_NS);
     if (options.memory) fillCmos(this.#cmos, options.memory);
     this.#cmos[REG_A] = 0x26;
     this.#cmos[REG_B] = B_24H;
