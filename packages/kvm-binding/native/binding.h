@@ -61,6 +61,7 @@ struct object {
       pthread_mutex_t lock;
       struct region *regions;
       uint32_t xsave_bytes; /* what KVM_GET_XSAVE2 writes */
+      uint32_t dirty_ring_bytes; /* what KVM_CAP_DIRTY_LOG_RING was enabled with */
       uint32_t run_bytes;   /* how much of a vCPU's descriptor is mapped */
     } vm;
     struct {
@@ -71,6 +72,7 @@ struct object {
     } vcpu;
     struct {
       uint64_t size;
+      bool huge_pages;
     } memory;
   } u;
 };
@@ -95,6 +97,7 @@ void object_init(napi_env env, napi_value exports);
 struct watcher;
 struct environment *environment_of(napi_env env);
 int environment_create(napi_env env);
+bool environment_may_continue(napi_env env);
 void environment_discard_reference(struct environment *environment, napi_ref reference);
 void environment_track(struct environment *environment, struct watcher *watcher);
 void environment_untrack(struct environment *environment, struct watcher *watcher);
@@ -117,6 +120,7 @@ void mapping_init(napi_env env, napi_value exports);
 
 /* ioctls.c */
 void ioctls_init(napi_env env, napi_value exports);
+int kvm_ioctl(int fd, unsigned long request, unsigned long argument);
 bool object_enter(struct object *object);
 void object_leave(struct object *object);
 

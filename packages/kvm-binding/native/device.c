@@ -38,7 +38,7 @@ static napi_value js_attribute(napi_env env, napi_callback_info info) {
     if (length > 0) memcpy(buffer, value, length);
   }
   if (!object_enter(object)) return value_number(env, FAILED_BUSY);
-  if (ioctl(object->fd, requests[operation], &argument) < 0) result = -errno;
+  if (kvm_ioctl(object->fd, requests[operation], (uintptr_t)&argument) < 0) result = -errno;
   object_leave(object);
   if (result == 0 && operation == 1 && length > 0) memcpy(value, buffer, length);
   return value_number(env, result);

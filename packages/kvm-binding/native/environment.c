@@ -117,3 +117,13 @@ int environment_create(napi_env env) {
   napi_add_async_cleanup_hook(env, end, environment, &environment->hook);
   return 0;
 }
+
+/* Whether this thread's JavaScript may go on: false when its worker is being terminated. */
+bool environment_may_continue(napi_env env) {
+  napi_handle_scope scope;
+  napi_value result;
+  if (napi_open_handle_scope(env, &scope) != napi_ok) return false;
+  bool alive = napi_coerce_to_bool(env, value_undefined(env), &result) == napi_ok;
+  napi_close_handle_scope(env, scope);
+  return alive;
+}

@@ -63,8 +63,18 @@ static napi_value js_poll(napi_env env, napi_callback_info info) {
   if (result != 0) return value_number(env, result);
   if (!get_u32(env, argv[1], &timeout) || timeout > INT32_MAX) return value_number(env, FAILED_ARGUMENT);
   struct pollfd item = {.fd = event->fd, .events = POLLIN};
-  result = poll(&item, 1, (int)timeout);
-  return value_number(env, result < 0 ? -errno : result);
+  uint64_t end = uv_hrtime() + (uint64_t)timeout * 1000000;
+  watchdog_enter();
+  for (;;) {
+    result = poll(&item, 1, (int)timeout);
+    if (result >= 0 || errno != EINTR) break;
+    if (watchdog_ticked() && !environment_may_continue(env)) break;
+    uint64_t now = uv_hrtime();
+    timeout = now >= end ? 0 : (uint32_t)((end - now + 999999) / 1000000);
+  }
+  if (result < 0) result = -errno;
+  watchdog_leave();
+  return value_number(env, result);
 }
 
 /* ioeventfd(vm, event, address, length, flags, datamatch) */
@@ -84,7 +94,7 @@ static napi_value js_ioeventfd(napi_env env, napi_callback_info info) {
   argument.addr = address;
   argument.datamatch = datamatch;
   argument.fd = event->fd;
-  return value_number(env, ioctl(vm->fd, KVM_IOEVENTFD, &argument) < 0 ? -errno : 0);
+  return value_number(env, kvm_ioctl(vm->fd, KVM_IOEVENTFD, (uintptr_t)&argument) < 0 ? -errno : 0);
 }
 
 /* irqfd(vm, event, gsi, flags, resampleEvent) */
@@ -105,7 +115,7 @@ static napi_value js_irqfd(napi_env env, napi_callback_info info) {
     argument.resamplefd = (uint32_t)resample->fd;
     argument.flags |= KVM_IRQFD_FLAG_RESAMPLE;
   }
-  return value_number(env, ioctl(vm->fd, KVM_IRQFD, &argument) < 0 ? -errno : 0);
+  return value_number(env, kvm_ioctl(vm->fd, KVM_IRQFD, (uintptr_t)&argument) < 0 ? -errno : 0);
 }
 
 /* One listener on the event loop. It has a descriptor of its own, so that closing the event does not pull it away. */

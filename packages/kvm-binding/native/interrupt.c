@@ -5,8 +5,8 @@
  * it enters KVM_RUN, or the thread is past that point and the signal takes it out of the guest. The signal's handler has
  * nothing to do, so a signal that comes too late (even to another thread that got the number) is harmless.
  *
- * The watchdog is a timer that signals a thread in KVM_RUN every few milliseconds. Nothing else would tell a thread that
- * sits in the kernel that its worker has been terminated.
+ * The watchdog is a timer that signals a thread in KVM_RUN (or another long wait) every few milliseconds. Nothing else
+ * would tell a thread that sits in the kernel that its worker has been terminated.
  */
 #include "binding.h"
 
@@ -21,7 +21,7 @@
 #endif
 
 #define TICK_NANOSECONDS 20000000
-#define IDLE_TICKS 50
+#define IDLE_TICKS 5
 
 struct watchdog {
   timer_t timer;

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#define CAP_DIRTY_LOG_RING 192
+#define CAP_DIRTY_LOG_RING_ACQ_REL 223
 /* Its argument is the address of a field that the kernel writes at any later time; no buffer here lives that long. */
 #define CAP_HYPERV_ENLIGHTENED_VMCS 163
 
@@ -28,6 +30,15 @@ static const struct row rows[] = {
 #undef ROW_AS
 };
 #define ROWS (sizeof rows / sizeof rows[0])
+
+/* The watchdog's signals (and others) may interrupt what the kernel does outside KVM_RUN too: it is asked again. */
+int kvm_ioctl(int fd, unsigned long request, unsigned long argument) {
+  int result;
+  do {
+    result = ioctl(fd, request, argument);
+  } while (result < 0 && errno == EINTR);
+  return result;
+}
 
 /*
  * A vCPU's ioctls wait for each other in the kernel, those of a running vCPU until it leaves the guest, which may be
@@ -64,6 +75,15 @@ static int check_buffer(const struct row *row, const struct object *object, cons
   return 0;
 }
 
+/* How large the vCPUs' dirty rings will be: mapping more of them would fault. */
+static void remember_capability(struct object *object, unsigned long argument) {
+  const struct kvm_enable_cap *cap = (const void *)argument;
+  if (object->kind != OBJECT_VM) return;
+  if (cap->cap == CAP_DIRTY_LOG_RING || cap->cap == CAP_DIRTY_LOG_RING_ACQ_REL) {
+    object->u.vm.dirty_ring_bytes = (uint32_t)cap->args[0];
+  }
+}
+
 /* ioctl(handle, index, argument): the ioctl's result, -errno, or one of the binding's own failures */
 static napi_value js_ioctl(napi_env env, napi_callback_info info) {
   napi_value argv[3];
@@ -88,9 +108,10 @@ static napi_value js_ioctl(napi_env env, napi_callback_info info) {
     argument = (uintptr_t)data;
   }
   if (!object_enter(object)) return value_number(env, FAILED_BUSY);
-  result = ioctl(object->fd, row->request, argument);
+  result = kvm_ioctl(object->fd, row->request, argument);
   if (result < 0) result = -errno;
   object_leave(object);
+  if (result == 0 && row->request == KVM_ENABLE_CAP) remember_capability(object, argument);
   return value_number(env, result);
 }
 

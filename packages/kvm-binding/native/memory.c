@@ -24,7 +24,7 @@ static int set_slot(struct object *vm, const struct region *region, uint32_t fla
       .memory_size = region->size,
       .userspace_addr = address,
   };
-  return ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &argument) < 0 ? -errno : 0;
+  return kvm_ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, (uintptr_t)&argument) < 0 ? -errno : 0;
 }
 
 static void region_release(struct region *region) {
@@ -77,6 +77,12 @@ static void forget_in_vm(struct object *vm, void *environment) {
 
 void memory_forget_environment(struct environment *environment) { object_for_each_vm(forget_in_vm, environment); }
 
+static void *map_memory(const struct object *memory, uint64_t offset, uint64_t length) {
+  /* Huge pages are reserved now: one that is missing later would be a SIGBUS. */
+  int flags = MAP_SHARED | (memory->u.memory.huge_pages ? 0 : MAP_NORESERVE);
+  return mmap(NULL, length, PROT_READ | PROT_WRITE, flags, memory->fd, (off_t)offset);
+}
+
 /* The start of bytes [offset, offset + size) of a Uint8Array over a SharedArrayBuffer. */
 static int shared_address(napi_env env, napi_value view, uint64_t offset, uint64_t size, uint64_t *address) {
   uint8_t *data = NULL;
@@ -117,7 +123,7 @@ static napi_value js_set_region(napi_env env, napi_callback_info info) {
     if (offset > memory->u.memory.size || wanted.size > memory->u.memory.size - offset) {
       return value_number(env, FAILED_RANGE);
     }
-    void *map = mmap(NULL, wanted.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory->fd, (off_t)offset);
+    void *map = map_memory(memory, offset, wanted.size);
     if (map == MAP_FAILED) return value_number(env, -errno);
     wanted.map = map;
     address = (uintptr_t)map;
@@ -190,6 +196,7 @@ static napi_value js_create_memory(napi_env env, napi_callback_info info) {
     return value_number(env, -ENOMEM);
   }
   memory->u.memory.size = size;
+  memory->u.memory.huge_pages = huge_pages;
   return handle_create(env, memory);
 }
 
@@ -215,7 +222,7 @@ static napi_value js_memory_window(napi_env env, napi_callback_info info) {
     return value_number(env, FAILED_RANGE);
   }
   if ((offset | length) % PAGE_BYTES != 0) return value_number(env, FAILED_MISALIGNED);
-  void *map = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory->fd, (off_t)offset);
+  void *map = map_memory(memory, offset, length);
   if (map == MAP_FAILED) return value_number(env, -errno);
   napi_value buffer = mapping_create(env, map, length);
   return buffer != NULL ? buffer : value_number(env, -ENOMEM);

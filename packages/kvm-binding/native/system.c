@@ -36,9 +36,9 @@ static napi_value js_create_vm(napi_env env, napi_callback_info info) {
   int result = handle_get(env, argv[0], OBJECT_SYSTEM, &system);
   if (result != 0) return value_number(env, result);
   if (!get_u64(env, argv[1], &type)) return value_number(env, FAILED_ARGUMENT);
-  int run_bytes = ioctl(system->fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+  int run_bytes = kvm_ioctl(system->fd, KVM_GET_VCPU_MMAP_SIZE, 0);
   if (run_bytes < (int)sizeof(struct kvm_run)) return value_number(env, run_bytes < 0 ? -errno : FAILED_REFUSED);
-  int fd = ioctl(system->fd, KVM_CREATE_VM, (unsigned long)type);
+  int fd = kvm_ioctl(system->fd, KVM_CREATE_VM, (unsigned long)type);
   if (fd < 0) return value_number(env, -errno);
   fcntl(fd, F_SETFD, FD_CLOEXEC);
   struct object *vm = object_create(OBJECT_VM, fd, NULL);
@@ -47,7 +47,7 @@ static napi_value js_create_vm(napi_env env, napi_callback_info info) {
     return value_number(env, -ENOMEM);
   }
   vm->u.vm.run_bytes = (uint32_t)run_bytes;
-  int xsave = ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
+  int xsave = kvm_ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
   vm->u.vm.xsave_bytes = xsave > 0 ? (uint32_t)xsave : 0;
   return handle_create(env, vm);
 }

@@ -11,16 +11,6 @@ void vcpu_destroy(struct object *vcpu) {
   if (vcpu->u.vcpu.run != NULL) munmap(vcpu->u.vcpu.run, vcpu->u.vcpu.run_bytes);
 }
 
-/* Whether this thread's JavaScript may go on: false when its worker is being terminated. */
-static bool may_continue(napi_env env) {
-  napi_handle_scope scope;
-  napi_value result;
-  if (napi_open_handle_scope(env, &scope) != napi_ok) return false;
-  bool alive = napi_coerce_to_bool(env, value_undefined(env), &result) == napi_ok;
-  napi_close_handle_scope(env, scope);
-  return alive;
-}
-
 static int run(napi_env env, struct object *vcpu) {
   struct kvm_run *page = vcpu->u.vcpu.run;
   for (;;) {
@@ -31,7 +21,7 @@ static int run(napi_env env, struct object *vcpu) {
     if (error != EINTR) return -error;
     bool kicked = __atomic_exchange_n(&page->immediate_exit, 0, __ATOMIC_SEQ_CST) != 0;
     /* The watchdog's signals stay in here; a kick and anybody else's signal are the caller's business. */
-    if (!kicked && watchdog_ticked() && may_continue(env)) continue;
+    if (!kicked && watchdog_ticked() && environment_may_continue(env)) continue;
     page->exit_reason = KVM_EXIT_INTR;
     return KVM_EXIT_INTR;
   }
@@ -105,21 +95,19 @@ static napi_value js_map_run(napi_env env, napi_callback_info info) {
   return buffer != NULL ? buffer : value_number(env, -ENOMEM);
 }
 
-/* mapDirtyRing(vcpu, bytes): an ArrayBuffer over the ring of struct kvm_dirty_gfn */
+/* mapDirtyRing(vcpu): an ArrayBuffer over the ring of struct kvm_dirty_gfn */
 static napi_value js_map_dirty_ring(napi_env env, napi_callback_info info) {
-  napi_value argv[2];
+  napi_value argv[1];
   struct object *vcpu = NULL;
-  uint32_t bytes;
-  if (!arguments(env, info, 2, argv)) return NULL;
+  if (!arguments(env, info, 1, argv)) return NULL;
   int result = handle_get(env, argv[0], OBJECT_VCPU, &vcpu);
   if (result != 0) return value_number(env, result);
-  if (!get_u32(env, argv[1], &bytes)) return value_number(env, FAILED_ARGUMENT);
-  if (bytes == 0) return value_number(env, FAILED_RANGE);
-  if (bytes % PAGE_BYTES != 0) return value_number(env, FAILED_MISALIGNED);
-  void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd,
+  size_t length = vcpu->parent->u.vm.dirty_ring_bytes;
+  if (length == 0) return value_number(env, -ENOENT);
+  void *map = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd,
                    (off_t)KVM_DIRTY_LOG_PAGE_OFFSET * PAGE_BYTES);
   if (map == MAP_FAILED) return value_number(env, -errno);
-  napi_value buffer = mapping_create(env, map, bytes);
+  napi_value buffer = mapping_create(env, map, length);
   return buffer != NULL ? buffer : value_number(env, -ENOMEM);
 }
 
@@ -147,7 +135,7 @@ static napi_value js_set_signal_mask(napi_env env, napi_callback_info info) {
     memcpy(argument.bytes + sizeof(struct kvm_signal_mask), &set, sizeof set);
   }
   if (!object_enter(vcpu)) return value_number(env, FAILED_BUSY);
-  if (ioctl(vcpu->fd, KVM_SET_SIGNAL_MASK, clear ? NULL : &argument) < 0) result = -errno;
+  if (kvm_ioctl(vcpu->fd, KVM_SET_SIGNAL_MASK, clear ? 0 : (uintptr_t)&argument) < 0) result = -errno;
   object_leave(vcpu);
   return value_number(env, result);
 }

@@ -19,7 +19,7 @@ static napi_value js_create_vcpu(napi_env env, napi_callback_info info) {
   if (result != 0) return value_number(env, result);
   if (!get_u32(env, argv[1], &id)) return value_number(env, FAILED_ARGUMENT);
   size_t run_bytes = vm->u.vm.run_bytes;
-  int fd = ioctl(vm->fd, KVM_CREATE_VCPU, (unsigned long)id);
+  int fd = kvm_ioctl(vm->fd, KVM_CREATE_VCPU, (unsigned long)id);
   if (fd < 0) return value_number(env, -errno);
   fcntl(fd, F_SETFD, FD_CLOEXEC);
   void *run = mmap(NULL, run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -50,7 +50,7 @@ static napi_value js_create_device(napi_env env, napi_callback_info info) {
   if (!get_u32(env, argv[1], &argument.type) || !get_u32(env, argv[2], &argument.flags)) {
     return value_number(env, FAILED_ARGUMENT);
   }
-  if (ioctl(vm->fd, KVM_CREATE_DEVICE, &argument) < 0) return value_number(env, -errno);
+  if (kvm_ioctl(vm->fd, KVM_CREATE_DEVICE, (uintptr_t)&argument) < 0) return value_number(env, -errno);
   if (argument.flags & KVM_CREATE_DEVICE_TEST) return value_undefined(env);
   struct object *device = object_create(OBJECT_DEVICE, (int)argument.fd, vm);
   if (device == NULL) {
@@ -81,7 +81,7 @@ static napi_value js_get_dirty_log(napi_env env, napi_callback_info info) {
   const struct region *region = region_find(vm, argument.slot);
   if (region == NULL) result = -ENOENT;
   else if (length < bitmap_bytes(region->size / PAGE_BYTES)) result = FAILED_TOO_SMALL;
-  else if (ioctl(vm->fd, KVM_GET_DIRTY_LOG, &argument) < 0) result = -errno;
+  else if (kvm_ioctl(vm->fd, KVM_GET_DIRTY_LOG, (uintptr_t)&argument) < 0) result = -errno;
   pthread_mutex_unlock(&vm->u.vm.lock);
   return value_number(env, result);
 }
@@ -104,7 +104,7 @@ static napi_value js_clear_dirty_log(napi_env env, napi_callback_info info) {
   if (length < bitmap_bytes(argument.num_pages)) return value_number(env, FAILED_TOO_SMALL);
   argument.first_page = first_page;
   argument.dirty_bitmap = bitmap;
-  if (ioctl(vm->fd, KVM_CLEAR_DIRTY_LOG, &argument) < 0) result = -errno;
+  if (kvm_ioctl(vm->fd, KVM_CLEAR_DIRTY_LOG, (uintptr_t)&argument) < 0) result = -errno;
   return value_number(env, result);
 }
 
@@ -134,7 +134,7 @@ static napi_value js_set_msr_filter(napi_env env, napi_callback_info info) {
     }
     if (bytes < bitmap_bytes(range->nmsrs)) return value_number(env, FAILED_TOO_SMALL);
   }
-  if (ioctl(vm->fd, KVM_X86_SET_MSR_FILTER, &argument) < 0) result = -errno;
+  if (kvm_ioctl(vm->fd, KVM_X86_SET_MSR_FILTER, (uintptr_t)&argument) < 0) result = -errno;
   return value_number(env, result);
 }
 

@@ -45,6 +45,11 @@ export function object<T extends object>(operation: string, name: string, value:
   return value;
 }
 
+export function iterable<T>(operation: string, name: string, value: Iterable<T>): Iterable<T> {
+  if (typeof (value as Partial<Iterable<T>> | null | undefined)?.[Symbol.iterator] === "function") return value;
+  throw new KvmError("invalid-argument", operation, `${name} must be iterable, got ${describe(value)}`);
+}
+
 /** The bytes of a structure's view, or of one made of the fields given. */
 export function structure<F extends Fields>(
   operation: string,
@@ -62,6 +67,13 @@ export function structure<F extends Fields>(
   } catch (error) {
     throw new KvmError("invalid-argument", operation, `struct ${type.name}: ${reasonOf(error)}`);
   }
+}
+
+/** The bytes of a structure's view, which the kernel will fill. */
+export function view<F extends Fields>(operation: string, type: StructType<F>, value: ViewOf<F>): Uint8Array {
+  object(operation, type.name, value);
+  if (!("$bytes" in value)) throw new KvmError("invalid-argument", operation, `not a view of struct ${type.name}`);
+  return structure(operation, type, value);
 }
 
 /** The bytes of a list, or of one made of the elements given. */

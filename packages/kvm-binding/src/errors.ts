@@ -123,7 +123,12 @@ const codes: Record<string, [KvmErrorCode, string]> = {
   EFAULT: ["bad-address", "the kernel could not reach the memory"],
 };
 
-const names = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+/** Some numbers have two names (EAGAIN is EWOULDBLOCK): the one this file knows. */
+const names = new Map(
+  Object.entries(constants.errno)
+    .sort(([a], [b]) => Number(a in codes) - Number(b in codes))
+    .map(([name, number]) => [number, name]),
+);
 
 /** The error for a negative result of the addon. */
 export function failure(operation: string, result: number): KvmError {

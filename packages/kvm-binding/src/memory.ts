@@ -62,11 +62,11 @@ export class GuestMemory extends KernelObject {
    * The bytes from `offset` on (both multiples of 4096), at most 4 GiB, the limit of an ArrayBuffer in Node 20. The
    * window is unmapped when it is closed, when this handle is disposed, or when the buffer is collected.
    */
-  window(offset = 0, length = this.size - offset): ArrayBuffer {
+  window(offset = 0, length?: number): ArrayBuffer {
     const operation = "GuestMemory.window";
     check.size(operation, "offset", offset);
-    check.integer(operation, "length", length, 2 ** 32);
-    const buffer = made(operation, native().memoryWindow(this.#native, offset, length));
+    const bytes = check.integer(operation, "length", length ?? Math.max(0, this.size - offset), 2 ** 32);
+    const buffer = made(operation, native().memoryWindow(this.#native, offset, bytes));
     for (const window of this.#windows) if (window.deref() === undefined) this.#windows.delete(window);
     this.#windows.add(new WeakRef(buffer));
     return buffer;

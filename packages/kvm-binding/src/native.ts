@@ -48,7 +48,7 @@ export interface Native {
   createRunner(vcpu: NativeHandle): (() => number) | number;
   kick(vcpu: NativeHandle): number;
   mapRun(vcpu: NativeHandle): ArrayBuffer | number;
-  mapDirtyRing(vcpu: NativeHandle, bytes: number): ArrayBuffer | number;
+  mapDirtyRing(vcpu: NativeHandle): ArrayBuffer | number;
   setSignalMask(vcpu: NativeHandle, mask: Uint8Array | null): number;
   deviceAttribute(
     handle: NativeHandle,

@@ -126,7 +126,7 @@ export class Kvm extends DeviceAttributes {
   /** `KVM_GET_MSRS` of the device: values of feature MSRs; the kernel stops at the first it does not know. */
   getMsrs(indices: Iterable<number>): List<MsrEntry> {
     const operation = "KVM_GET_MSRS";
-    const list = check.object(operation, "indices", indices);
+    const list = check.iterable(operation, "indices", indices);
     const msrs = Msrs.from(Array.from(list, (index) => ({ index: check.u32(operation, "an index", index) })));
     msrs.length = ioctl(this.#native, "KVM_GET_MSRS (system)", msrs.bytes);
     return msrs;

@@ -108,7 +108,7 @@ export class Vcpu extends DeviceAttributes {
 
   /** `KVM_GET_REGS`, into a structure of its own or the one given. */
   getRegs(into: Regs = Regs.create()): Regs {
-    ioctl(this.#native, "KVM_GET_REGS", check.structure("KVM_GET_REGS", Regs, into));
+    ioctl(this.#native, "KVM_GET_REGS", check.view("KVM_GET_REGS", Regs, into));
     return into;
   }
 
@@ -119,7 +119,7 @@ export class Vcpu extends DeviceAttributes {
 
   /** `KVM_GET_SREGS`. */
   getSregs(into: Sregs = Sregs.create()): Sregs {
-    ioctl(this.#native, "KVM_GET_SREGS", check.structure("KVM_GET_SREGS", Sregs, into));
+    ioctl(this.#native, "KVM_GET_SREGS", check.view("KVM_GET_SREGS", Sregs, into));
     return into;
   }
 
@@ -201,14 +201,14 @@ export class Vcpu extends DeviceAttributes {
    */
   getMsrs(indices: Iterable<number>): List<MsrEntry> {
     const operation = "KVM_GET_MSRS";
-    const list = check.object(operation, "indices", indices);
+    const list = check.iterable(operation, "indices", indices);
     const msrs = Msrs.from(Array.from(list, (index) => ({ index: check.u32(operation, "an index", index) })));
     msrs.length = ioctl(this.#native, "KVM_GET_MSRS", msrs.bytes);
     return msrs;
   }
 
   /** `KVM_SET_MSRS`: how many were set; the kernel stops at the first one it refuses. */
-  setMsrs(msrs: List<MsrEntry> | Iterable<Input<MsrEntry>>): number {
+  setMsrs(msrs: List<MsrEntry> | Iterable<Input<MsrEntry> | MsrEntry>): number {
     return ioctl(this.#native, "KVM_SET_MSRS", check.elements("KVM_SET_MSRS", Msrs, msrs).bytes);
   }
 
@@ -257,7 +257,7 @@ export class Vcpu extends DeviceAttributes {
   }
 
   /** `KVM_SET_CPUID2`: what the CPUID instruction answers; before the first run. */
-  setCpuid2(cpuid: List<CpuidEntry> | Iterable<Input<CpuidEntry>>): void {
+  setCpuid2(cpuid: List<CpuidEntry> | Iterable<Input<CpuidEntry> | CpuidEntry>): void {
     ioctl(this.#native, "KVM_SET_CPUID2", check.elements("KVM_SET_CPUID2", Cpuid, cpuid).bytes);
   }
 
@@ -364,10 +364,9 @@ export class Vcpu extends DeviceAttributes {
     return new CoalescedMmioRing(buffer, check.integer("coalescedMmioRing", "page", page, last) * PAGE_SIZE);
   }
 
-  /** The ring of written pages; `bytes` is what `KVM_CAP_DIRTY_LOG_RING` was enabled with. */
-  dirtyRing(bytes: number): DirtyRing {
+  /** The ring of written pages. Fails with `not-found` unless the VM enabled `Cap.DIRTY_LOG_RING` before. */
+  dirtyRing(): DirtyRing {
     const operation = "Vcpu.dirtyRing";
-    const size = check.u32(operation, "bytes", bytes);
-    return new DirtyRing(this.#map(operation, native().mapDirtyRing(this.#native, size)));
+    return new DirtyRing(this.#map(operation, native().mapDirtyRing(this.#native)));
   }
 }

@@ -229,7 +229,7 @@ export class Vm extends DeviceAttributes {
   }
 
   /** `KVM_SET_GSI_ROUTING`: replaces the whole table of where GSIs lead. */
-  setGsiRouting(routes: List<IrqRoutingEntry> | Iterable<Input<IrqRoutingEntry>>): void {
+  setGsiRouting(routes: List<IrqRoutingEntry> | Iterable<Input<IrqRoutingEntry> | IrqRoutingEntry>): void {
     ioctl(this.#native, "KVM_SET_GSI_ROUTING", check.elements("KVM_SET_GSI_ROUTING", IrqRouting, routes).bytes);
   }
 
@@ -361,7 +361,7 @@ export class Vm extends DeviceAttributes {
     const operation = "KVM_X86_SET_MSR_FILTER";
     const { defaultDeny = false } = check.object(operation, "options", options);
     const items: (number | Uint8Array)[] = [];
-    for (const range of check.object(operation, "ranges", ranges)) {
+    for (const range of check.iterable(operation, "ranges", ranges)) {
       const { flags, base, count, bitmap } = check.object(operation, "a range", range);
       items.push(
         check.u32(operation, "flags", flags),
@@ -377,7 +377,7 @@ export class Vm extends DeviceAttributes {
   setPmuEventFilter(events: Iterable<bigint>, options: { allow: boolean; fixedCounters?: number }): void {
     const operation = "KVM_SET_PMU_EVENT_FILTER";
     const { allow, fixedCounters = 0 } = check.object(operation, "options", options);
-    const list = Array.from(check.object(operation, "events", events), (event) =>
+    const list = Array.from(check.iterable(operation, "events", events), (event) =>
       BigInt(check.u64(operation, "an event", event)),
     );
     const filter = new Uint8Array(PmuEventFilter.size + 8 * list.length);
