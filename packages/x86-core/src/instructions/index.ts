@@ -15,6 +15,7 @@ import { sseLaneRows } from "./sse-lanes.js";
 import { sseMoveRows } from "./sse-move.js";
 import { sse42StringRows } from "./sse42-strings.js";
 import { stringRows } from "./strings.js";
+import { systemRows } from "./system.js";
 
 /** Every row of the CPU; a row's `id` is its place here. */
 export const rows: readonly Row[] = [
@@ -34,4 +35,5 @@ export const rows: readonly Row[] = [
   ...sseConvertRows,
   ...sse42StringRows,
   ...cryptoRows,
+  ...systemRows,
 ];

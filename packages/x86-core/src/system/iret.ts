@@ -2,6 +2,7 @@ import type { CpuContext } from "../cpu/context.js";
 import { raise } from "../cpu/fault.js";
 import { FLAG } from "../semantics/flags.js";
 import { VECTOR } from "../semantics/ops.js";
+import { LONG_FRAME } from "../semantics/system-helpers.js";
 import { CS, DS, ES, FS, GS, S, SS } from "../state/layout.js";
 import { checkReturnCode, checkReturnStack, returnOuter, setReturnStack } from "./far.js";
 import { loadFlags } from "./flags.js";
@@ -98,9 +99,6 @@ function returnToVirtual8086(cpu: CpuContext, stack: Stack, ip: bigint, selector
   cpu.modeChanged();
   cpu.jump(ip & 0xffffn);
 }
-
-/** Where generated code puts the frame that IRET of 64-bit mode pops. */
-export const LONG_FRAME = S.arguments + 16;
 
 /**
  * IRET in 64-bit mode, where SS and RSP are always popped. Generated code has read the frame: RIP, CS, RFLAGS, RSP and
