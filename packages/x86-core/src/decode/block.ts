@@ -7,7 +7,7 @@ import {
   fault,
   goOn,
 } from "../instructions/micro.js";
-import { operandWidth } from "../semantics/instruction.js";
+import { accessBytes } from "../semantics/instruction.js";
 import { ACCESS } from "../semantics/ops.js";
 import { FS, GS, S, STACK_SEGMENT } from "../state/layout.js";
 import type { Row } from "../table/row.js";
@@ -30,14 +30,6 @@ export const MAX_RECORDS = MAX_INSTRUCTIONS * 2 + 2;
 /** Finds the handler of a variant of a row. */
 export interface HandlerNumbers {
   number(row: Row, variant: number): number;
-}
-
-/** Bytes that an r/m operand moves, for the checks of segment limits; 1 for addresses whose use the row knows alone. */
-function accessBytes(i: Instruction): { bytes: number; write: boolean } {
-  const rm = i.row.operands.find((operand) => operand.place === "rm");
-  if (!rm) return { bytes: 1, write: false };
-  const bytes = rm.form === "address" ? 1 : operandWidth(rm.size, i.operandSize) / 8;
-  return { bytes, write: rm.write };
 }
 
 /** Turns the bytes of straight-line code into records. */
@@ -183,9 +175,10 @@ export class BlockDecoder {
     arena.setAddress(record, i.base, i.index, i.scale, displacement);
     arena.setField(record, "a", S.zero);
     if (row === addressChecked32 || row === addressChecked16) {
-      const { bytes, write } = accessBytes(i);
+      const operand = i.row.operands.find((other) => other.place === "rm")!;
+      const bytes = accessBytes(operand, i.operandSize);
       arena.setField(record, "b", i.segment);
-      arena.setField(record, "c", bytes | (write ? ACCESS.write : 0));
+      arena.setField(record, "c", bytes | (operand.write ? ACCESS.write : 0));
     }
     return true;
   }

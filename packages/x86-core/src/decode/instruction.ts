@@ -358,17 +358,27 @@ export class InstructionDecoder {
         case "debug":
           value = index;
           break;
+        case "x87":
+          value = modrm & 7;
+          break;
       }
       if (operand.field === "a") i.a = value;
       else if (operand.field === "b") i.b = value;
       else i.c = value;
     }
-    if (row.digit !== undefined || row.operands.length === 0) this.#stackIndex(row, modrm, opcode);
+    if (row.options.unit === "x87") this.#x87(modrm, opcode);
   }
 
-  /** x87 rows name ST(i) by the low bits of ModRM: it goes where an immediate would. */
-  #stackIndex(row: Row, modrm: number, _opcode: number): void {
-    if (row.options.unit === "x87" && modrm >= 0xc0) this.result.immediate = BigInt(modrm & 7);
+  /**
+   * What x87 instructions leave in the instruction and data pointers: the immediate is the 11-bit opcode, `a` and `b`
+   * the offsets of the operand's segment base and selector.
+   */
+  #x87(modrm: number, opcode: number): void {
+    const i = this.result;
+    i.immediate = BigInt(((opcode & 7) << 8) | modrm);
+    if (!i.memory) return;
+    i.a = this.#mode & MODE.LONG ? longModeBase(i.segment) : segmentOffset(i.segment) + SEGMENT.base;
+    i.b = segmentOffset(i.segment) + SEGMENT.selector;
   }
 
   #checkUnit(row: Row): void {

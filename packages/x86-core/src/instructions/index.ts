@@ -16,6 +16,7 @@ import { sseMoveRows } from "./sse-move.js";
 import { sse42StringRows } from "./sse42-strings.js";
 import { stringRows } from "./strings.js";
 import { systemRows } from "./system.js";
+import { x87Rows } from "./x87.js";
 
 /** Every row of the CPU; a row's `id` is its place here. */
 export const rows: readonly Row[] = [
@@ -35,5 +36,6 @@ export const rows: readonly Row[] = [
   ...sseConvertRows,
   ...sse42StringRows,
   ...cryptoRows,
+  ...x87Rows,
   ...systemRows,
 ];

@@ -1,1 +1,28 @@
-export const fpuHelpers = [] as const;
+/** Helpers of the x87; implemented in fpu/. Memory operands have been loaded when a helper runs. */
+export const fpuHelpers = [
+  // (operation, source and destination, bits of the memory operand or i)
+  "fpuArithmetic",
+  // (source, pops and kind, bits of the memory operand or i) -> 1 to write the flags, their image
+  "fpuCompare",
+  // (second opcode byte): instructions on ST(0) and ST(1)
+  "fpuFunction",
+  // (second opcode byte): a constant is pushed
+  "fpuConstant",
+  // (format, bits 63..0, bits 79..64): a memory operand is pushed
+  "fpuLoad",
+  // (format) -> bits 63..0, bits 79..64, the new status word, 1 to store and pop
+  "fpuStore",
+  // (i): FLD ST(i)
+  "fpuLoadStack",
+  // (i, 1 to pop): FST ST(i)
+  "fpuStoreStack",
+  // (i)
+  "fpuExchange",
+  // (i, condition): FCMOVcc
+  "fpuMove",
+  // (1 for 32 bits, address)
+  "fpuStoreEnvironment",
+  "fpuLoadEnvironment",
+  "fpuSave",
+  "fpuRestore",
+] as const;

@@ -25,14 +25,37 @@ export function operandWidth(size: SizeCode, operandSize: 16 | 32 | 64): Width |
     case "v":
     case "none":
       return operandSize;
+    case "t":
+    case "e":
+    case "st":
+      throw new Error("only addresses have this size");
   }
+}
+
+/** Bytes that an r/m operand moves, for the checks of segment limits; 1 for an address whose use the row knows alone. */
+export function accessBytes(operand: Operand, operandSize: 16 | 32 | 64): number {
+  switch (operand.size) {
+    case "t":
+      return 10;
+    case "e":
+      return operandSize === 16 ? 14 : 28;
+    case "st":
+      return operandSize === 16 ? 94 : 108;
+    case "none":
+      if (operand.form === "address") return 1;
+  }
+  return operandWidth(operand.size, operandSize) / 8;
 }
 
 /** Width that semantics see as `o.w`: that of the first operand in a general register or memory. */
 export function workingWidth(row: Row, operandSize: 16 | 32 | 64): Width {
   const first = row.operands.find(
     (operand) =>
-      operand.file === "gpr" && operand.size !== "none" && operand.size !== "x" && operand.place !== "immediate",
+      operand.file === "gpr" &&
+      operand.form !== "address" &&
+      operand.size !== "none" &&
+      operand.size !== "x" &&
+      operand.place !== "immediate",
   );
   return first ? (operandWidth(first.size, operandSize) as Width) : operandSize;
 }
@@ -48,6 +71,8 @@ export function buildInstruction(code: Code, row: Row, variant: Variant, around:
   const width = (operand: Operand) => (operand.extended ? w : operandWidth(operand.size, variant.operandSize));
 
   const read = (operand: Operand): Val => {
+    if (address && operand.place === "rm" && (operand.form === "address" || operand.form === "offset")) return address;
+    if (operand.file === "x87") return around.field(operand.field!);
     const size = width(operand);
     switch (operand.place) {
       case "one":
@@ -66,7 +91,6 @@ export function buildInstruction(code: Code, row: Row, variant: Variant, around:
         throw new Error(`${row.text}: a relative target has no value`);
     }
     if (operand.place === "rm" && address) {
-      if (operand.form === "address" || operand.form === "offset") return address;
       if (size === 128) return o.loadVector(address, row.options.aligned ?? false);
       if (operand.write && operand.read) {
         place = o.loadForWrite(size, address);
@@ -99,10 +123,12 @@ export function buildInstruction(code: Code, row: Row, variant: Variant, around:
     return o.setLane(size, operand.field!, value);
   };
 
-  const inputs = row.operands.filter((operand) => operand.read && operand.place !== "relative").map(read);
+  const inputs = row.operands
+    .filter((operand) => (operand.read || operand.form === "address") && operand.place !== "relative")
+    .map(read);
   const outcome = row.semantics(o, ...inputs);
   const results = outcome === undefined ? [] : Array.isArray(outcome) ? (outcome as Val[]) : [outcome as Val];
-  const targets = row.operands.filter((operand) => operand.write);
+  const targets = row.operands.filter((operand) => operand.write && operand.form !== "address");
   if (results.length !== targets.length)
     throw new Error(`${row.text}: ${results.length} results for ${targets.length} operands`);
   // Memory first: its fault must find the registers as they were.

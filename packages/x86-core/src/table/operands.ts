@@ -1,8 +1,11 @@
 /** Register files that operands name. */
-export type RegisterFile = "gpr" | "segment" | "control" | "debug" | "mmx" | "xmm";
+export type RegisterFile = "gpr" | "segment" | "control" | "debug" | "mmx" | "xmm" | "x87";
 
-/** `b w d q x`: 8 to 128 bits; `v`: operand size; `z`: operand size, at most 32; `y`: 64 with REX.W, else 32; `t`: 80. */
-export type SizeCode = "b" | "w" | "d" | "q" | "x" | "v" | "z" | "y" | "none";
+/**
+ * `b w d q x`: 8 to 128 bits; `v`: operand size; `z`: operand size, at most 32; `y`: 64 with REX.W, else 32. Only for
+ * addresses: `t` 80 bits, `e` an x87 environment of 14 or 28 bytes, `st` a whole x87 state of 94 or 108 bytes.
+ */
+export type SizeCode = "b" | "w" | "d" | "q" | "x" | "v" | "z" | "y" | "t" | "e" | "st" | "none";
 
 /** One operand of a row. */
 export interface Operand {
@@ -40,6 +43,7 @@ const KINDS: Record<string, Partial<Operand>> = {
   V: { place: "reg", file: "xmm" },
   W: { place: "rm", file: "xmm", form: "either" },
   U: { place: "rm", file: "xmm", form: "register" },
+  T: { place: "rm", file: "x87", form: "register" },
   I: { place: "immediate" },
   J: { place: "relative" },
   O: { place: "moffs" },
@@ -71,11 +75,12 @@ const FIXED: Record<string, [index: number, size: SizeCode]> = {
  * | `S` `C` `D` | segment, control or debug register in ModRM.reg (the value is the register's number) |
  * | `P` `Q` `N` | MMX register in ModRM.reg; MMX register or memory; MMX register in r/m |
  * | `V` `W` `U` | XMM register in ModRM.reg; XMM register or memory; XMM register in r/m |
+ * | `T` | x87 register ST(i) in r/m (the value is i) |
  * | `I` `J` `O` | immediate, relative target (no value), memory offset (the value is its offset) |
  * | `AL` `CL` `rAX` ... `1` | fixed registers, the constant 1 |
  *
  * `Is` is an 8-bit immediate extended to the first operand's width, `Iz` one of the operand size but at most 32 bits,
- * extended likewise.
+ * extended likewise. The size and the `:w` of an address are what segments are checked for; the semantics load and store.
  */
 export function parseOperand(text: string): Operand {
   const [name, access = "r"] = text.split(":");
@@ -86,7 +91,7 @@ export function parseOperand(text: string): Operand {
   if (fixed) return { ...base, ...accesses, place: "fixed", index: fixed[0], size: fixed[1] };
   const kind = KINDS[name[0]];
   const size = name.slice(1);
-  if (!kind || !/^([bwdqxvzy]|s|)$/.test(size)) throw new Error(`unknown operand ${text}`);
+  if (!kind || !/^([bwdqxvzyte]|s|st|)$/.test(size)) throw new Error(`unknown operand ${text}`);
   return {
     ...base,
     ...accesses,

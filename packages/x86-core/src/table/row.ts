@@ -34,8 +34,11 @@ export interface Options {
   readonly operandSized?: boolean;
   /** Nothing after it belongs to the same block: it jumps or changes what decoding depends on. */
   readonly endsBlock?: boolean;
-  /** What the silicon comparison does with the row; by default it generates cases for every form. */
-  readonly test?: "skip" | "memory-only";
+  /**
+   * What the silicon comparison does with the row; by default it generates cases for every form. `approximate`: the
+   * last bit of x87 results may differ.
+   */
+  readonly test?: "skip" | "memory-only" | "approximate";
   /** x87, MMX and SSE instructions raise #NM or #UD by CR0 and CR4. */
   readonly unit?: "x87" | "mmx" | "sse";
 }
