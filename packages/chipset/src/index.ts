@@ -8,18 +8,12 @@ export {
   resources,
   simpleDevice,
 } from "./acpi/index.js";
+export { APIC_MSR } from "./apic/apic-base.js";
 export { ApicBus, type ApicBusState, MSI_BASE } from "./apic/apic-bus.js";
 export type { ApicTimerState, TscClock } from "./apic/apic-timer.js";
 export { IO_APIC_BASE, IoApic, type IoApicOptions, type IoApicState, type MessageSink } from "./apic/io-apic.js";
-export {
-  APIC_MSR,
-  type IpiBus,
-  LocalApic,
-  type LocalApicCpu,
-  type LocalApicOptions,
-  type LocalApicState,
-  type MsrValue,
-} from "./apic/local-apic.js";
+export { LocalApic, type LocalApicState } from "./apic/local-apic.js";
+export type { IpiBus, LocalApicCpu, LocalApicOptions, MsrValue } from "./apic/local-apic-options.js";
 export {
   type ApicMessage,
   type ApicTarget,
@@ -62,9 +56,9 @@ export {
 } from "./power/reset-ports.js";
 export type { CmosMemory } from "./rtc/cmos-memory.js";
 export { Rtc, type RtcOptions, type RtcState } from "./rtc/rtc.js";
+export type { ModemInputs } from "./serial/modem.js";
 export {
   COM_PORTS,
-  type ModemInputs,
   type SerialLink,
   Uart16550a,
   type UartOptions,

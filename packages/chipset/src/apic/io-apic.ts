@@ -1,7 +1,7 @@
 import { ChipsetError } from "../error.js";
 import type { Device, InterruptLine, MmioDevice } from "../interfaces.js";
 import { copyState } from "../state.js";
-import { type ApicMessage, DeliveryMode, type EoiListener, widenDestination } from "./message.js";
+import { type ApicMessage, type DeliveryMode, type EoiListener, isFixed, widenDestination } from "./message.js";
 
 /** Where a PC has its first I/O APIC. */
 export const IO_APIC_BASE = 0xfec0_0000;
@@ -137,11 +137,9 @@ export class IoApic implements MmioDevice, EoiListener, Device<IoApicState> {
     const s = this.#s;
     const low = s.low[pin];
     if (!(s.lines & (1 << pin)) || !(low & RTE_LEVEL) || low & (RTE_MASKED | RTE_REMOTE_IRR)) return;
-    const deliveryMode = (low >> 8) & 7;
-    const fixed = deliveryMode === DeliveryMode.Fixed || deliveryMode === DeliveryMode.LowestPriority;
     // Other modes are edges whatever the trigger bit says; Remote IRR belongs to fixed ones. It is set before the
     // message goes out because the EOI may come back from within.
-    if (!fixed) {
+    if (!isFixed(((low >> 8) & 7) as DeliveryMode)) {
       this.#send(pin, "edge");
       return;
     }

@@ -1,20 +1,13 @@
 import { ChipsetError } from "../error.js";
-import type { Device, InterruptLine, MmioDevice, TimerSource } from "../interfaces.js";
+import type { Device, InterruptLine, MmioDevice } from "../interfaces.js";
 import { copyState } from "../state.js";
-import { ApicTimer, type ApicTimerState, type TscClock } from "./apic-timer.js";
-import { type ApicMessage, type ApicTarget, DeliveryMode, widenDestination } from "./message.js";
+import { APIC_MSR, BASE_BSP, BASE_EN, BASE_EXTD, DEFAULT_BASE, isLegalBaseWrite } from "./apic-base.js";
+import { ApicTimer, type ApicTimerState } from "./apic-timer.js";
+import { decodeIcr, icrShorthand, Shorthand } from "./icr.js";
+import type { LocalApicOptions, MsrValue } from "./local-apic-options.js";
+import { type ApicTarget, DeliveryMode, isFixed, widenDestination } from "./message.js";
 import { findRegister, LVT_OFFSETS, Reg } from "./registers.js";
 import { addVector, emptyVectorSet, hasVector, highestVector, removeVector } from "./vector-set.js";
-
-/** MSRs that belong to the local APIC. */
-export const APIC_MSR = { base: 0x1b, tscDeadline: 0x6e0, x2apicFirst: 0x800, x2apicLast: 0x8ff } as const;
-
-const BASE_BSP = 0x100;
-const BASE_EXTD = 0x400;
-const BASE_EN = 0x800;
-/** MAXPHYADDR as the base register checks it. */
-const BASE_HIGH_MASK = 0xf_ffff;
-const DEFAULT_BASE = 0xfee0_0000;
 
 /** Version 0x14, seven LVT entries, EOI-broadcast suppression. */
 const VERSION = 0x0106_0014;
@@ -26,60 +19,11 @@ const LVT_MASKED = 0x1_0000;
 const ESR_SEND_ILLEGAL = 0x20;
 const ESR_RECEIVE_ILLEGAL = 0x40;
 const ESR_ILLEGAL_REGISTER = 0x80;
-const ICR_LOGICAL = 0x800;
-const ICR_ASSERT = 0x4000;
-const ICR_LEVEL = 0x8000;
 
 const LVT_TIMER = LVT_OFFSETS.indexOf(Reg.LvtTimer);
 const LVT_LINT0 = LVT_OFFSETS.indexOf(Reg.LvtLint0);
 const LVT_LINT1 = LVT_OFFSETS.indexOf(Reg.LvtLint1);
 const LVT_ERROR = LVT_OFFSETS.indexOf(Reg.LvtError);
-
-/** Where a local APIC's messages go. */
-export interface IpiBus {
-  send(message: ApicMessage): boolean;
-  broadcast(message: ApicMessage, except?: ApicTarget): boolean;
-  broadcastEoi(vector: number): void;
-}
-
-/** What a local APIC does to its CPU. */
-export interface LocalApicCpu {
-  /** `pending()` has changed: wake a halted CPU, make a running one look. */
-  interruptChanged?(pending: boolean): void;
-  nmi?(): void;
-  smi?(): void;
-  /** INIT: the APIC has already reset itself. */
-  init?(): void;
-  /** Start at physical address `vector << 12`, if waiting for a SIPI. */
-  startup?(vector: number): void;
-  /** The mode or the address of the register page has changed. */
-  baseChanged?(): void;
-}
-
-/** A 64-bit MSR value in two unsigned halves. */
-export interface MsrValue {
-  low: number;
-  high: number;
-}
-
-export interface LocalApicOptions {
-  readonly apicId: number;
-  /** The bootstrap processor: IA32_APIC_BASE bit 8, and LINT0 = ExtINT, LINT1 = NMI after reset as firmware leaves them. */
-  readonly bootstrap: boolean;
-  readonly timers: TimerSource;
-  readonly bus: IpiBus;
-  readonly cpu: LocalApicCpu;
-  /** What answers the acknowledge cycle of an ExtINT: the 8259A pair. */
-  readonly externalInterrupts?: { acknowledge(): number };
-  /** Undivided timer frequency, Hz; 1 GHz when absent. */
-  readonly timerHz?: number;
-  /** Absent: no TSC-deadline mode. */
-  readonly tsc?: TscClock;
-  /** False: no x2APIC mode (a CPU model without it). */
-  readonly x2apic?: boolean;
-  /** Shortest period at which the periodic timer interrupts (ns); 20 us when absent. */
-  readonly minimumTimerPeriodNs?: number;
-}
 
 function initialState(bootstrap: boolean) {
   return {
@@ -349,15 +293,11 @@ export class LocalApic implements MmioDevice, ApicTarget, Device<LocalApicState>
     return findRegister(msr - APIC_MSR.x2apicFirst, true);
   }
 
-  /** IA32_APIC_BASE (SDM vol. 3A, 11.12.1 and figure 11-27). */
   #writeBase(low: number, high: number): boolean {
     const s = this.#s;
-    const reserved = 0x2ff | (this.#o.x2apic === false ? BASE_EXTD : 0);
-    if (low & reserved || high & ~BASE_HIGH_MASK) return false;
+    if (!isLegalBaseWrite(s.baseLow, low, high, this.#o.x2apic !== false)) return false;
     const old = s.baseLow & (BASE_EN | BASE_EXTD);
     const next = low & (BASE_EN | BASE_EXTD);
-    if (next === BASE_EXTD) return false;
-    if (next !== old && (old === 0 ? next !== BASE_EN : old === (BASE_EN | BASE_EXTD) && next !== 0)) return false;
     if (next === 0 && old !== 0) this.init();
     this.#s.baseLow = ((low & ~BASE_BSP) | (s.baseLow & BASE_BSP)) >>> 0;
     this.#s.baseHigh = high;
@@ -468,30 +408,19 @@ export class LocalApic implements MmioDevice, ApicTarget, Device<LocalApicState>
 
   #sendIpi(): void {
     const { icrLow, icrHigh } = this.#s;
-    const deliveryMode = ((icrLow >> 8) & 7) as DeliveryMode;
-    const vector = icrLow & 0xff;
-    const fixed = deliveryMode === DeliveryMode.Fixed || deliveryMode === DeliveryMode.LowestPriority;
-    if (fixed && vector < 16) return this.#error(ESR_SEND_ILLEGAL);
-    const message: ApicMessage = {
-      destination: this.x2apic ? icrHigh : widenDestination(icrHigh >>> 24),
-      destinationMode: icrLow & ICR_LOGICAL ? "logical" : "physical",
-      deliveryMode,
-      vector,
-      level: (icrLow & ICR_ASSERT) !== 0,
-      // Only INIT deassert looks at the trigger mode; IPIs themselves are edges.
-      trigger: deliveryMode === DeliveryMode.Init && icrLow & ICR_LEVEL ? "level" : "edge",
-    };
-    switch ((icrLow >> 18) & 3) {
-      case 0:
+    const message = decodeIcr(icrLow, this.x2apic ? icrHigh : widenDestination(icrHigh >>> 24));
+    if (isFixed(message.deliveryMode) && message.vector < 16) return this.#error(ESR_SEND_ILLEGAL);
+    switch (icrShorthand(icrLow)) {
+      case Shorthand.None:
         this.#o.bus.send(message);
         break;
-      case 1:
-        this.accept(deliveryMode, vector, "edge");
+      case Shorthand.Self:
+        this.accept(message.deliveryMode, message.vector, "edge");
         break;
-      case 2:
+      case Shorthand.All:
         this.#o.bus.broadcast(message);
         break;
-      case 3:
+      case Shorthand.Others:
         this.#o.bus.broadcast(message, this);
         break;
     }

@@ -11,6 +11,11 @@ export const DeliveryMode = {
 } as const;
 export type DeliveryMode = (typeof DeliveryMode)[keyof typeof DeliveryMode];
 
+/** Fixed or lowest priority: the modes whose vector goes through IRR. */
+export function isFixed(mode: DeliveryMode): boolean {
+  return mode === DeliveryMode.Fixed || mode === DeliveryMode.LowestPriority;
+}
+
 export type DestinationMode = "physical" | "logical";
 
 /** One interrupt message, as an I/O APIC, a local APIC's ICR or an MSI sends it. */

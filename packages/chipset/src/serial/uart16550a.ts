@@ -2,6 +2,33 @@ import type { Ports } from "../bus/ports.js";
 import type { Device, InterruptLine, PortDevice, Timer, TimerSource } from "../interfaces.js";
 import { copyState } from "../state.js";
 import { anyFlag, clearFifo, dropByte, emptyFifo, FIFO_SIZE, pushByte, repairFifo } from "./byte-fifo.js";
+import { loopedModem, type ModemInputs, modemBits } from "./modem.js";
+import {
+  CLOCK_HZ,
+  FCR_ENABLE,
+  IER_MSI,
+  IER_RDA,
+  IER_RLS,
+  IER_THRE,
+  IIR_NONE,
+  IIR_RDA,
+  IIR_RLS,
+  IIR_THRE,
+  IIR_TIMEOUT,
+  LCR_BREAK,
+  LCR_DLAB,
+  LSR_BI,
+  LSR_DR,
+  LSR_ERRORS,
+  LSR_FE,
+  LSR_FIFO_ERROR,
+  LSR_OE,
+  LSR_TEMT,
+  LSR_THRE,
+  MCR_LOOP,
+  MCR_OUT2,
+  TRIGGER_LEVELS,
+} from "./uart-registers.js";
 
 /** The PC's four serial ports. */
 export const COM_PORTS = [
@@ -10,40 +37,6 @@ export const COM_PORTS = [
   { base: 0x3e8, irq: 4 },
   { base: 0x2e8, irq: 3 },
 ] as const;
-
-const CLOCK_HZ = 1_843_200;
-
-const IER_RDA = 0x01;
-const IER_THRE = 0x02;
-const IER_RLS = 0x04;
-const IER_MSI = 0x08;
-const IIR_NONE = 0x01;
-const IIR_THRE = 0x02;
-const IIR_RDA = 0x04;
-const IIR_RLS = 0x06;
-const IIR_TIMEOUT = 0x0c;
-const FCR_ENABLE = 0x01;
-const LCR_BREAK = 0x40;
-const LCR_DLAB = 0x80;
-const MCR_OUT2 = 0x08;
-const MCR_LOOP = 0x10;
-const LSR_DR = 0x01;
-const LSR_OE = 0x02;
-const LSR_FE = 0x08;
-const LSR_BI = 0x10;
-const LSR_THRE = 0x20;
-const LSR_TEMT = 0x40;
-const LSR_FIFO_ERROR = 0x80;
-const LSR_ERRORS = 0x1e;
-const TRIGGER_LEVELS = [1, 4, 8, 14];
-
-/** Modem status inputs, true = asserted. */
-export interface ModemInputs {
-  cts: boolean;
-  dsr: boolean;
-  ri: boolean;
-  dcd: boolean;
-}
 
 /** What the UART needs from whatever is on the other end of the line. */
 export interface SerialLink {
@@ -436,13 +429,4 @@ export class Uart16550a implements PortDevice, Device<UartState> {
     this.#irq = level;
     this.#o.irq.set(level);
   }
-}
-
-function modemBits(inputs: ModemInputs): number {
-  return (inputs.cts ? 0x10 : 0) | (inputs.dsr ? 0x20 : 0) | (inputs.ri ? 0x40 : 0) | (inputs.dcd ? 0x80 : 0);
-}
-
-/** In loopback RTS, DTR, OUT1 and OUT2 drive CTS, DSR, RI and DCD. */
-function loopedModem(mcr: number): number {
-  return modemBits({ cts: (mcr & 2) !== 0, dsr: (mcr & 1) !== 0, ri: (mcr & 4) !== 0, dcd: (mcr & 8) !== 0 });
 }
