@@ -17,10 +17,11 @@ export default async function generate() {
     logLevel: "warning",
   });
   const { generateInterpreter } = await import(`${pathToFileURL(bundle)}?${Date.now()}`);
-  const { module, numbers, names } = generateInterpreter();
+  const { module, numbers, names, fingerprint } = generateInterpreter();
   const base64 = (bytes) => Buffer.from(bytes).toString("base64");
   const text = `export const MODULE = "${base64(module)}";
 export const NUMBERS = "${base64(new Uint8Array(numbers.buffer))}";
+export const FINGERPRINT = ${fingerprint};
 export const NAMES = ${JSON.stringify(names)};
 `;
   const target = path("src/generated/interpreter.js");

@@ -5,10 +5,11 @@ import { OpcodeTables } from "../decode/opcode-tables.js";
 import { RecordArena } from "../decode/records.js";
 import { rows } from "../instructions/index.js";
 import { type goOn, stale } from "../instructions/micro.js";
+import { loadInterpreter } from "../interpreter/load.js";
 import { LinearMemory } from "../mmu/linear-memory.js";
 import { PhysicalMemory, type RamRegion } from "../mmu/physical-memory.js";
 import { FLAG } from "../semantics/flags.js";
-import { HELPERS, type HelperName } from "../semantics/helpers.js";
+import { HELPERS } from "../semantics/helpers.js";
 import { ACCESS, VECTOR } from "../semantics/ops.js";
 import { CS, DS, ES, LINK_LOOKUP, RAM_BASE, RECORDS, S, SS, STATE } from "../state/layout.js";
 import { State } from "../state/state.js";
@@ -18,6 +19,7 @@ import { normalSizes, VARIANT_SLOTS, variantIndex } from "../table/variants.js";
 import { CodeCache } from "./code-cache.js";
 import type { Bus, CpuContext, InterruptController, StopReason, TimeSource } from "./context.js";
 import { FAULT, raise } from "./fault.js";
+import { HELPER_IMPLEMENTATIONS } from "./helpers.js";
 import { JumpCache } from "./jump-cache.js";
 import type { CpuModel } from "./model.js";
 
@@ -28,8 +30,6 @@ export interface InterpreterCode {
   readonly numbers: Uint16Array;
 }
 
-export type HelperImplementations = Record<HelperName, (cpu: CpuContext) => void>;
-
 export interface CpuOptions {
   /** Shared memory from `createMemory`. */
   readonly memory: WebAssembly.Memory;
@@ -38,8 +38,8 @@ export interface CpuOptions {
   readonly bus: Bus;
   readonly apic: InterruptController;
   readonly time: TimeSource;
-  readonly interpreter: InterpreterCode;
-  readonly helpers: HelperImplementations;
+  /** By default the one generated when the package was built. */
+  readonly interpreter?: InterpreterCode;
 }
 
 /** Makes a memory for a CPU with `ram` bytes (a multiple of 64 KiB) of guest RAM behind its own data, at `RAM_BASE`. */
@@ -96,7 +96,8 @@ export class Cpu implements CpuContext {
     this.bus = options.bus;
     this.apic = options.apic;
     this.time = options.time;
-    const instance = new WebAssembly.Instance(options.interpreter.module, {
+    const interpreter = options.interpreter ?? loadInterpreter();
+    const instance = new WebAssembly.Instance(interpreter.module, {
       env: {
         memory,
         helper: (id: number, record: number) => this.#helper(id, record),
@@ -146,8 +147,8 @@ export class Cpu implements CpuContext {
     });
     this.physical = new PhysicalMemory(buffer, options.bus);
     this.physical.setRegions(options.ram);
-    this.#numbers = options.interpreter.numbers;
-    this.#helpers = HELPERS.map((name) => options.helpers[name]);
+    this.#numbers = interpreter.numbers;
+    this.#helpers = HELPERS.map((name) => HELPER_IMPLEMENTATIONS[name]);
     this.#arena = new RecordArena(buffer, RECORDS, RAM_BASE);
     this.#jumps = new JumpCache(buffer);
     this.memory = new LinearMemory(this.state, this.physical, {
@@ -175,6 +176,18 @@ export class Cpu implements CpuContext {
   /** Instructions executed since the CPU was made. */
   get instructions(): number {
     return this.#executed;
+  }
+
+  /** The same, exact to the block, while `run` is under way: for clocks that count instructions. */
+  get instructionsNow(): number {
+    if (this.#granted === 0) return this.#executed;
+    return this.#executed + this.#granted - (this.state.i32[(STATE + S.budget) >> 2] + this.#withheld);
+  }
+  #granted = 0;
+
+  /** Difference of the TSC to the time source. */
+  get tscOffset(): bigint {
+    return BigInt.asIntN(64, this.state.get64(S.tscOffset));
   }
 
   /** Puts the CPU into the state after power-on or RESET (SDM vol. 3, table 10-1). RAM stays. */
@@ -258,8 +271,10 @@ export class Cpu implements CpuContext {
   }
 
   #free(granted: number): number {
+    this.#granted = granted;
     const record = this.#resolve();
     if (record) this.#exports.run(record);
+    this.#granted = 0;
     return granted - (this.state.i32[(STATE + S.budget) >> 2] + this.#withheld);
   }
 

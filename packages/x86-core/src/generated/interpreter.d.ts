@@ -4,3 +4,5 @@ export const MODULE: string;
 export const NUMBERS: string;
 /** What each handler executes, by number. */
 export const NAMES: readonly string[];
+/** Of the rows it was generated from; see `fingerprint`. */
+export const FINGERPRINT: number;

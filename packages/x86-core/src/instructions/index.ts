@@ -1,4 +1,4 @@
-import type { Row } from "../table/row.js";
+import { numberRows, type Row } from "../table/row.js";
 import { arithmeticRows } from "./arithmetic.js";
 import { bitRows } from "./bits.js";
 import { controlRows } from "./control.js";
@@ -19,7 +19,7 @@ import { systemRows } from "./system.js";
 import { x87Rows } from "./x87.js";
 
 /** Every row of the CPU; a row's `id` is its place here. */
-export const rows: readonly Row[] = [
+export const rows: readonly Row[] = numberRows([
   ...microRows,
   ...arithmeticRows,
   ...shiftRows,
@@ -38,4 +38,4 @@ export const rows: readonly Row[] = [
   ...cryptoRows,
   ...x87Rows,
   ...systemRows,
-];
+]);

@@ -1,7 +1,7 @@
 import { rows } from "../instructions/index.js";
 import type { RuntimeFunctions, Variant } from "../semantics/ops.js";
 import { RECORD } from "../state/layout.js";
-import type { Row } from "../table/row.js";
+import { fingerprint, type Row } from "../table/row.js";
 import { VARIANT_SLOTS, variantIndex, variantsOf } from "../table/variants.js";
 import { Code, type Label } from "../wasm/code.js";
 import { Module } from "../wasm/module.js";
@@ -16,6 +16,8 @@ export interface GeneratedInterpreter {
   readonly numbers: Uint16Array;
   /** Names of the handlers by number, for profiles. */
   readonly names: readonly string[];
+  /** Of the rows it was generated from. */
+  readonly fingerprint: number;
 }
 
 interface Handler {
@@ -72,7 +74,7 @@ export function generateInterpreter(): GeneratedInterpreter {
 
   module.setTable(handlers.map((handler) => handler.function));
   defineRun(module, handlers.slice(0, hotCount), functions);
-  return { module: module.finish(), numbers, names: handlers.map((handler) => handler.name) };
+  return { module: module.finish(), numbers, names: handlers.map((handler) => handler.name), fingerprint: fingerprint(rows) };
 }
 
 /**

@@ -1,3 +1,4 @@
+import { PHYSICAL_ADDRESS_BITS } from "../cpu/models.js";
 import { S } from "../state/layout.js";
 import type { State } from "../state/state.js";
 import { CR0, CR4, EFER } from "../system/registers.js";
@@ -8,8 +9,7 @@ const ERROR = { P: 1, W: 2, U: 4, RSVD: 8, I: 16 } as const;
 /** Bits of paging-structure entries. */
 const ENTRY = { P: 1, RW: 2, US: 4, A: 0x20, D: 0x40, PS: 0x80, G: 0x100 } as const;
 
-/** Width of physical addresses (CPUID leaf 80000008H); higher bits are reserved in entries. */
-export const PHYSICAL_ADDRESS_BITS = 40;
+/** Bits of entries above the width of physical addresses. */
 const RESERVED_HIGH = (0x000fffff & ~(2 ** (PHYSICAL_ADDRESS_BITS - 32) - 1)) >>> 0;
 
 /** What an access wants. */

@@ -115,6 +115,8 @@ export const FS = 4;
 export const GS = 5;
 export const LDTR = 6;
 export const TR = 7;
+/** Segment registers by name. */
+export const SEGMENTS = { es: ES, cs: CS, ss: SS, ds: DS, fs: FS, gs: GS, ldtr: LDTR, tr: TR } as const;
 export type SegmentIndex = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7;
 
 /** Fields of a segment cache, from its start. */
@@ -130,8 +132,6 @@ export const TLB_ENTRIES = 4096;
 export const TLB_ENTRY_SIZE = 32;
 /** Linear page address that may be read (u64), that may be written (u64), host address minus linear address (u32). */
 export const TLB_ENTRY = { read: 0, write: 8, addend: 16 } as const;
-/** A tag that no page address equals. */
-export const TLB_EMPTY = -1n;
 export const TLB_SIZE = TLB_ENTRIES * TLB_ENTRY_SIZE;
 
 /** TLBs by what data accesses may do: user, supervisor with SMAP in force, supervisor without, and never a hit. */

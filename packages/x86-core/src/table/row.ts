@@ -45,7 +45,8 @@ export interface Options {
 
 /** One line of the manual's opcode tables. */
 export interface Row {
-  readonly id: number;
+  /** Its place in the list of all rows; see `numberRows`. */
+  id: number;
   readonly mnemonic: string;
   /** As written, for messages and tests: `66 0F 38 00 /r PSHUFB Vx:rw Wx`. */
   readonly text: string;
@@ -68,8 +69,6 @@ export interface Row {
   readonly semantics: Semantics;
   readonly options: Options;
 }
-
-let count = 0;
 
 /**
  * Makes one row, as the manual prints it:
@@ -126,7 +125,7 @@ export function ins(encoding: string, syntax: string, flags: string, semantics: 
   if (!modrm && operands.some((operand) => operand.place === "reg" || operand.place === "rm")) fail("no ModRM byte");
   if (operands.filter((operand) => operand.field !== undefined).length > 3) fail("too many register operands");
   return {
-    id: count++,
+    id: -1,
     mnemonic,
     text: `${encoding} ${syntax}`,
     prefix,
@@ -147,7 +146,7 @@ export function ins(encoding: string, syntax: string, flags: string, semantics: 
 /** Makes a micro-operation: a row without an encoding. */
 export function micro(name: string, semantics: Semantics, options: Options = {}): Row {
   return {
-    id: count++,
+    id: -1,
     mnemonic: name,
     text: name,
     prefix: undefined,
@@ -163,6 +162,24 @@ export function micro(name: string, semantics: Semantics, options: Options = {})
     semantics,
     options: { test: "skip", ...options },
   };
+}
+
+/** Gives every row its number. Handlers are found by it, so that it must not depend on the order of imports. */
+export function numberRows(rows: readonly Row[]): readonly Row[] {
+  rows.forEach((row, index) => {
+    if (row.id >= 0) throw new Error(`${row.text} is listed twice`);
+    row.id = index;
+  });
+  return rows;
+}
+
+/** A number that changes with the rows: the generated interpreter and the decoder must come from the same ones. */
+export function fingerprint(rows: readonly Row[]): number {
+  let hash = 0;
+  for (const row of rows) {
+    for (let index = 0; index < row.text.length; index++) hash = (Math.imul(hash, 31) + row.text.charCodeAt(index)) | 0;
+  }
+  return hash;
 }
 
 /** Register operands take the record's free fields in order; b is the source segment where the code needs one. */

@@ -1,0 +1,281 @@
+import { LocalApic, type MsrValue } from "@softmetal/chipset";
+import {
+  type Bus,
+  Cpu,
+  createMemory,
+  type InterruptController,
+  ModelError,
+  parseModel,
+  RAM_BASE,
+  type TimeSource,
+} from "@softmetal/x86-core";
+import { type MachineConfig, type MachineEnd, MachineError } from "../api.js";
+import { type BootResult, loadBoot } from "../boot/index.js";
+import { setInitialState } from "./cpu-state.js";
+import { EventQueue } from "./event-queue.js";
+import { DEVICE_HOLE, memoryMap } from "./memory-map.js";
+import { firmwareTables, Platform } from "./platform.js";
+import { SerialChannel } from "./serial-channel.js";
+
+/** TSC and clock run at 1 GHz: a tick is a nanosecond. */
+const TSC_HZ = 1e9;
+/** Instructions between two looks at the clock. */
+const SLICE = 50_000;
+
+/** What a machine tells whoever runs it. */
+export interface TranslatorEvents {
+  debugConsole(byte: number): void;
+  /** A chunk of serial input has been taken. */
+  serialConsumed(port: number): void;
+  reset(cause: "guest" | "triple-fault"): void;
+}
+
+/**
+ * One machine with one translated CPU, without threads: `runSlice` advances it, and says when it may rest. Everything
+ * else happens inside.
+ */
+export class TranslatorMachine {
+  readonly platform: Platform;
+  readonly serial: SerialChannel[];
+  readonly timers: EventQueue;
+  readonly #cpu: Cpu;
+  readonly #apic: LocalApic;
+  readonly #config: MachineConfig;
+  readonly #events: TranslatorEvents;
+  readonly #started: number;
+  /** Nanoseconds that an instruction-counting clock has skipped while the CPU was halted. */
+  #skipped = 0;
+  #pendingReset: "guest" | "triple-fault" | undefined;
+  #end: MachineEnd | undefined;
+  #resets = 0;
+  #busy = 0;
+  #pausedAt: number | undefined;
+  #pausedFor = 0;
+
+  /** @throws MachineError `bad-cpu`, `out-of-memory`, `bad-boot-image`, `does-not-fit` */
+  constructor(config: MachineConfig, events: TranslatorEvents) {
+    this.#config = config;
+    this.#events = events;
+    const model = readModel(config.cpu ?? "x86-64-v2");
+    const memory = allocate(config.memory);
+    this.#started = performance.now();
+    const counted = config.time === "instructions";
+    const now = counted
+      ? () => this.#cpu.instructionsNow + this.#skipped
+      : () => (performance.now() - this.#started - this.#pausedFor) * 1e6;
+    this.timers = new EventQueue(now);
+    const devices = config.devices ?? {};
+    this.serial = Array.from(
+      { length: devices.serialPorts ?? 1 },
+      (_, port) => new SerialChannel(() => events.serialConsumed(port)),
+    );
+    this.platform = new Platform({
+      timers: this.timers,
+      ram: config.memory,
+      cpus: 1,
+      devices,
+      interrupt: { set: (level) => this.#apic.lint(0).set(level) },
+      startSeconds: counted ? 0 : Date.now() / 1000,
+      serial: (port) => this.serial[port],
+      debugConsole: (byte) => events.debugConsole(byte),
+      a20Changed: (enabled) => this.#cpu?.setA20(enabled),
+      reset: () => this.#requestReset("guest"),
+      powerOff: () => this.finish({ reason: "poweroff" }),
+      debugExit: (code) => this.finish({ reason: "debug-exit", code }),
+    });
+    this.#apic = new LocalApic({
+      apicId: 0,
+      bootstrap: true,
+      timers: this.timers,
+      bus: this.platform.apicBus,
+      cpu: {
+        interruptChanged: (pending) => {
+          if (pending) this.#cpu?.attention();
+        },
+        nmi: () => this.#cpu?.nmi(),
+        init: () => this.#requestReset("guest"),
+        baseChanged: () => this.#mapApic(),
+      },
+      externalInterrupts: this.platform.pic,
+      tsc: { timeOfTsc: (tsc) => tsc - Number(this.#cpu.tscOffset) },
+    });
+    this.platform.apicBus.addTarget(this.#apic);
+    this.#cpu = new Cpu({
+      memory,
+      ram: [{ address: 0, size: config.memory, offset: RAM_BASE }],
+      model,
+      bus: this.#bus(),
+      apic: apicController(this.#apic),
+      time: timeSource(now),
+    });
+    this.#mapApic();
+    this.#load();
+  }
+
+  get end(): MachineEnd | undefined {
+    return this.#end;
+  }
+  get instructions(): number {
+    return this.#cpu.instructions;
+  }
+  get busyMilliseconds(): number {
+    return this.#busy;
+  }
+  get resets(): number {
+    return this.#resets;
+  }
+
+  /** The machine is over, once the instruction under way is. */
+  finish(end: MachineEnd): void {
+    this.#end ??= end;
+    this.#cpu?.stop("requested");
+  }
+
+  /** Resets everything and loads the boot source again. */
+  reset(): void {
+    this.#resets++;
+    this.#pendingReset = undefined;
+    this.platform.reset();
+    this.#apic.reset();
+    this.#cpu.reset();
+    this.#load();
+  }
+
+  /** Stops and restarts the guest's clock. */
+  pause(): void {
+    this.#pausedAt ??= performance.now();
+  }
+  resume(): void {
+    if (this.#pausedAt === undefined) return;
+    this.#pausedFor += performance.now() - this.#pausedAt;
+    this.#pausedAt = undefined;
+  }
+
+  /**
+   * Runs a slice of instructions and everything that is due. Returns how long the machine may rest: 0 not at all, else
+   * milliseconds until something is due (infinite: until input comes).
+   */
+  runSlice(): number {
+    this.timers.fire();
+    const before = performance.now();
+    const reason = this.#cpu.run(SLICE);
+    this.#busy += performance.now() - before;
+    if (this.#end) return 0;
+    if (reason === "shutdown") this.#tripleFault();
+    if (this.#pendingReset) this.#resetByGuest(this.#pendingReset);
+    if (reason !== "halted" || this.#end) return 0;
+    return this.#rest();
+  }
+
+  #rest(): number {
+    const { next } = this.timers;
+    if (next === Number.POSITIVE_INFINITY) return next;
+    const wait = next - this.timers.now();
+    if (wait <= 0) return 0;
+    if (this.#config.time === "instructions") {
+      // Nothing can happen before the next deadline: time jumps there.
+      this.#skipped += wait;
+      return 0;
+    }
+    return wait / 1e6;
+  }
+
+  #tripleFault(): void {
+    const { onTripleFault, noReboot } = this.#config;
+    if (onTripleFault === "stop" || noReboot) this.finish({ reason: "triple-fault" });
+    else this.#resetByGuest("triple-fault");
+  }
+
+  #requestReset(cause: "guest" | "triple-fault"): void {
+    this.#pendingReset = cause;
+    this.#cpu?.stop("requested");
+  }
+  #resetByGuest(cause: "guest" | "triple-fault"): void {
+    if (this.#config.noReboot) return this.finish({ reason: cause === "guest" ? "reset" : "triple-fault" });
+    this.reset();
+    this.#events.reset(cause);
+  }
+
+  /** Writes tables and boot source into RAM and sets the CPU's first state. */
+  #load(): void {
+    const { physical } = this.#cpu;
+    const ram = {
+      size: this.#config.memory,
+      write: (address: number, bytes: Uint8Array) => {
+        physical.u8.set(bytes, RAM_BASE + address);
+        this.#cpu.memoryWritten(address, bytes.length);
+      },
+    };
+    const tables = firmwareTables(1, this.serial.length);
+    ram.write(tables.address, tables.bytes);
+    const result: BootResult = loadBoot(
+      { ram, memoryMap: memoryMap(this.#config.memory), rsdpAddress: tables.address },
+      this.#config.boot,
+    );
+    setInitialState(this.#cpu.state, result.cpu);
+    this.#cpu.stateChanged();
+  }
+
+  #bus(): Bus {
+    const { ports, mmio } = this.platform;
+    return {
+      readPort: (port, size) => ports.readPort(port, size),
+      writePort: (port, size, value) => ports.writePort(port, size, value),
+      readPhysical: (address, size) => mmio.read(address, size as 1 | 2 | 4),
+      writePhysical: (address, size, value) => mmio.write(address, size as 1 | 2 | 4, value),
+    };
+  }
+
+  #apicAt: number | undefined;
+  /** Puts the local APIC's registers where IA32_APIC_BASE says; RAM and other devices come first. */
+  #mapApic(): void {
+    if (!this.#apic) return;
+    const { mmio } = this.platform;
+    if (this.#apicAt !== undefined) mmio.remove(this.#apicAt);
+    this.#apicAt = undefined;
+    const base = this.#apic.baseAddress;
+    if (this.#apic.mode !== "xapic" || mmio.has(base) || base < DEVICE_HOLE) return;
+    mmio.add(base, 0x1000, this.#apic, "local APIC");
+    this.#apicAt = base;
+  }
+}
+
+function readModel(name: string) {
+  try {
+    return parseModel(name);
+  } catch (error) {
+    if (error instanceof ModelError) throw new MachineError("bad-cpu", error.message, { cause: error });
+    throw error;
+  }
+}
+
+function allocate(bytes: number): WebAssembly.Memory {
+  try {
+    return createMemory(bytes);
+  } catch (cause) {
+    const message = `The host gave no ${Math.round(bytes / 1048576)} MiB for the guest's memory: choose less.`;
+    throw new MachineError("out-of-memory", message, { cause });
+  }
+}
+
+function timeSource(now: () => number): TimeSource {
+  return { frequency: TSC_HZ, ticks: () => BigInt(Math.floor(now())) };
+}
+
+/** The CPU's view of its local APIC. */
+function apicController(apic: LocalApic): InterruptController {
+  const value: MsrValue = { low: 0, high: 0 };
+  return {
+    pending: () => apic.pending(),
+    acknowledge: () => apic.acknowledge(),
+    get taskPriority() {
+      return apic.getCr8();
+    },
+    set taskPriority(priority) {
+      apic.setCr8(priority);
+    },
+    readMsr: (index) => (apic.readMsr(index, value) ? (BigInt(value.high) << 32n) | BigInt(value.low) : undefined),
+    writeMsr: (index, written) =>
+      apic.writeMsr(index, Number(written & 0xffffffffn), Number((written >> 32n) & 0xffffffffn)),
+  };
+}
