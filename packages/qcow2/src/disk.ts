@@ -27,6 +27,13 @@ export interface StatusOptions {
   readonly depth?: number;
 }
 
+export interface DiskResizeOptions {
+  /** Allow the disk to become smaller, where that has to be asked for (qcow2). */
+  readonly shrink?: boolean;
+  /** What to do with the new part (default off); "metadata" is for qcow2 alone. */
+  readonly preallocation?: "off" | "metadata" | "falloc" | "full";
+}
+
 /**
  * A disk: what raw and qcow2 images have in common. All offsets and lengths are bytes, need no alignment, and must
  * lie inside `size`. Requests may be issued concurrently; overlapping ones are ordered by the time of the call
@@ -46,7 +53,7 @@ export interface Disk {
   discard(offset: number, length: number): Promise<void>;
   /** Returns when all writes that returned before the call are on stable storage. */
   flush(): Promise<void>;
-  resize(size: number): Promise<void>;
+  resize(size: number, options?: DiskResizeOptions): Promise<void>;
   /** State of the range from `offset` on, as far as it stays the same and at most `length` bytes. */
   status(offset: number, length: number, options?: StatusOptions): Promise<Extent>;
   close(): Promise<void>;

@@ -12,9 +12,9 @@ export function qemuImg(...args: string[]): string {
 }
 
 /** Exit status and output of qemu-img, for commands that may fail. */
-export function tryQemuImg(...args: string[]): { status: number; output: string } {
+export function tryQemuImg(...args: string[]): { status: number; output: string; stdout: string } {
   const result = spawnSync("qemu-img", args, { encoding: "utf8" });
-  return { status: result.status ?? -1, output: result.stdout + result.stderr };
+  return { status: result.status ?? -1, output: result.stdout + result.stderr, stdout: result.stdout };
 }
 
 export function qemuIo(args: string[], commands: string[]): string {

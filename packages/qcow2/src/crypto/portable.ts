@@ -10,10 +10,11 @@ const WEB_NAMES: Partial<Record<HashName, string>> = { sha1: "SHA-1", sha256: "S
 /** AES in JavaScript; key derivation by WebCrypto where there is one. */
 export const portableCrypto: CryptoProvider = {
   aes(key) {
-    const blocks = ecb(key, { disablePadding: true });
+    // A cipher object of this library encrypts only once, to guard against nonces used twice; ECB has none.
+    const blocks = () => ecb(key, { disablePadding: true });
     return {
-      encryptBlocks: (data) => data.set(blocks.encrypt(data)),
-      decryptBlocks: (data) => data.set(blocks.decrypt(data)),
+      encryptBlocks: (data) => data.set(blocks().encrypt(data)),
+      decryptBlocks: (data) => data.set(blocks().decrypt(data)),
       encryptCbc: (data, iv) => data.set(cbc(key, iv, { disablePadding: true }).encrypt(data)),
     };
   },

@@ -1,6 +1,7 @@
 import type { BitmapStore } from "../bitmaps/store.js";
 import type { LuksVolume } from "../crypto/luks.js";
 import type { Disk, Extent, StatusOptions, WriteZeroesOptions } from "../disk.js";
+import type { RandomAccessFile } from "../file.js";
 import { roundUp } from "../format/binary.js";
 import { COMPATIBLE, INCOMPATIBLE } from "../format/constants.js";
 import { type AmendOptions, amend } from "../operations/amend.js";
@@ -68,6 +69,11 @@ export class Qcow2Image implements Disk {
     return this.core.geometry.clusterSize;
   }
 
+  /** The external data file, or undefined when guest data lies in the image itself. */
+  get dataFile(): RandomAccessFile | undefined {
+    return this.core.hasDataFile ? this.core.data.file : undefined;
+  }
+
   get backing(): Disk | undefined {
     return this.core.backing;
   }
@@ -132,6 +138,18 @@ export class Qcow2Image implements Disk {
       this.bitmaps.checkResizable();
       await resize(this.core, this.#zeroer, size, options);
       await this.bitmaps.resize(size);
+    });
+  }
+
+  /** Gives up all content of this layer: everything comes from the backing file again. Snapshots stay. */
+  async makeEmpty(): Promise<void> {
+    const { core } = this;
+    core.checkWritable();
+    await core.exclusively(async () => {
+      await core.start(true);
+      core.observer?.changed(0, this.size);
+      await this.#zeroer.forget(0, roundUp(this.size, this.clusterSize));
+      await core.flush();
     });
   }
 

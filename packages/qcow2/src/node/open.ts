@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
 import { parseBackingName } from "../backing-name.js";
 import type { Disk } from "../disk.js";
@@ -68,12 +69,23 @@ async function openLayer(
         (options.backingChain === false
           ? "none"
           : (request) => openBacking(request.name, request.format, request.from, options, depth + 1)),
-      dataFile: (name, from, dataReadOnly) => openName(resolveName(name, from), options, dataReadOnly),
+      dataFile: (name, from, dataReadOnly) => openDataFile(name, from, options, dataReadOnly),
     });
   } catch (error) {
     await file.close();
     throw error;
   }
+}
+
+/** Beside the image, or else where the name leads from the working directory, which is where QEMU looks. */
+async function openDataFile(
+  name: string,
+  from: string,
+  options: OpenImageOptions,
+  readOnly: boolean,
+): Promise<RandomAccessFile> {
+  const beside = resolveName(name, from);
+  return openName(existsSync(beside) ? beside : name, options, readOnly);
 }
 
 async function openBacking(

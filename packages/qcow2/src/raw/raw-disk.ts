@@ -1,4 +1,4 @@
-import type { Disk, Extent, WriteZeroesOptions } from "../disk.js";
+import type { Disk, DiskResizeOptions, Extent, WriteZeroesOptions } from "../disk.js";
 import { Qcow2Error } from "../errors.js";
 import type { RandomAccessFile } from "../file.js";
 import { HostFile } from "../image/host.js";
@@ -75,11 +75,17 @@ export class RawDisk implements Disk {
     if (!this.readOnly) await this.#host.flush();
   }
 
-  async resize(size: number): Promise<void> {
+  async resize(size: number, options: DiskResizeOptions = {}): Promise<void> {
     this.#check(0, 0, true);
     if (this.#fixed) throw new Qcow2Error("conflict", "a part of a file cannot be resized", { file: this.name });
+    const old = this.#size;
     await this.#host.truncate(size);
     this.#size = size;
+    if (size > old && (options.preallocation ?? "off") !== "off") {
+      const { file } = this.#host;
+      if (options.preallocation === "falloc" && file.allocate !== undefined) await file.allocate(old, size - old);
+      else await fillZeros(file, old, size);
+    }
   }
 
   async status(offset: number, length: number): Promise<Extent> {
