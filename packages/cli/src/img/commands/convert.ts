@@ -1,0 +1,272 @@
+import type { Disk } from "@softmetal/qcow2";
+import { Arguments, cacheMode, FORCE_SHARE, IMAGE_OPTS, OBJECT, snapshotParameter } from "../support/common.js";
+import { CommandError, type Context, messageOf } from "../support/context.js";
+import { createImage } from "../support/create.js";
+import {
+  CreateOptions,
+  type Format,
+  isFormat,
+  optionRows,
+  printOptionHelp,
+  wantsHelp,
+} from "../support/create-options.js";
+import { flag } from "../support/getopt.js";
+import { type OpenImage, openImage } from "../support/open.js";
+import { ProgressLine } from "../support/progress.js";
+import { sizeArgument } from "../support/sizes.js";
+import { copySource } from "../support/sources.js";
+
+const SPARSE_LIMIT = 16 << 20;
+const MAX_COROUTINES = 16;
+const NEEDS_FORMAT = "Use of backing file requires explicit backing format";
+
+/** `convert`: copies one or several images into a new one. */
+export async function run(context: Context, args: readonly string[]): Promise<number> {
+  const options = new Arguments(context, args, {
+    short: "hf:O:B:CcF:o:l:S:pt:T:qnm:WUr:",
+    long: {
+      help: flag("h"),
+      "source-image-opts": flag("image-opts"),
+      "target-image-opts": flag("target-image-opts"),
+      "target-is-zero": flag("target-is-zero"),
+      salvage: flag("salvage"),
+      bitmaps: flag("bitmaps"),
+      "skip-broken-bitmaps": flag("skip-broken-bitmaps"),
+      ...OBJECT,
+      ...IMAGE_OPTS,
+      ...FORCE_SHARE,
+    },
+  });
+  const settings = readSettings(context, options);
+  const sources = options.operands.slice(0, -1);
+  const output = options.operands.at(-1);
+  if (options.all("o").some(wantsHelp)) {
+    if (!isFormat(settings.format)) throw new CommandError(`Unknown file format '${settings.format}'`);
+    printOptionHelp(context, "Supported options:", optionRows(settings.format, "create", true));
+    return 0;
+  }
+  if (sources.length < 1 || output === undefined) throw new CommandError("Must specify image file name");
+  const progress = new ProgressLine(context, options.has("p") && !options.has("q"));
+  const opened: OpenImage[] = [];
+  try {
+    for (const filename of sources) opened.push(await openSource(context, options, filename, settings.sourceCache));
+    await convert(context, options, settings, opened, output, progress);
+  } finally {
+    for (const image of opened) await image.close();
+  }
+  progress.end();
+  return 0;
+}
+
+interface Settings {
+  readonly format: string;
+  readonly sparse: number;
+  readonly rateLimit: number | undefined;
+  readonly cache: string;
+  readonly sourceCache: string | undefined;
+}
+
+function readSettings(context: Context, options: Arguments): Settings {
+  const sparseText = options.value("S");
+  let sparse = 4096;
+  if (sparseText !== undefined) {
+    sparse = sizeArgument(context, "buffer size for sparse output", sparseText);
+    if (sparse % 512 !== 0 || sparse > SPARSE_LIMIT) {
+      throw new CommandError(
+        `Invalid buffer size for sparse output specified. Valid sizes are multiples of 512 up to ${SPARSE_LIMIT}. ` +
+          "Select 0 to disable sparse detection (fully allocates output).",
+      );
+    }
+  }
+  const coroutines = options.value("m");
+  if (coroutines !== undefined && !(Number(coroutines) >= 1 && Number(coroutines) <= MAX_COROUTINES)) {
+    throw new CommandError(
+      `Invalid number of coroutines. Allowed number of coroutines is between 1 and ${MAX_COROUTINES}`,
+    );
+  }
+  const cache = cacheMode(options.value("t")) ?? "unsafe";
+  const sourceCache = cacheMode(options.value("T"), "source cache");
+  const rate = options.value("r");
+  if (options.has("C")) {
+    const clash = options.has("c") ? "-c is used" : sparseText !== undefined ? "-S is used" : undefined;
+    if (clash !== undefined) throw new CommandError(`Cannot enable copy offloading when ${clash}`);
+    if (options.has("salvage")) throw new CommandError("Cannot use copy offloading in salvaging mode");
+  }
+  if (options.has("target-image-opts") && !options.has("n")) {
+    throw new CommandError("--target-image-opts requires use of -n flag");
+  }
+  if (options.has("target-is-zero") && !options.has("n"))
+    throw new CommandError("--target-is-zero requires use of -n flag");
+  if (options.has("skip-broken-bitmaps") && !options.has("bitmaps")) {
+    throw new CommandError("Use of --skip-broken-bitmaps requires --bitmaps");
+  }
+  return {
+    format: options.value("O") ?? "raw",
+    sparse,
+    rateLimit: rate === undefined ? undefined : Math.max(1, sizeArgument(context, "rate limit", rate)),
+    cache,
+    sourceCache,
+  };
+}
+
+async function openSource(
+  context: Context,
+  options: Arguments,
+  filename: string,
+  cache: string | undefined,
+): Promise<OpenImage> {
+  const request = {
+    filename,
+    format: options.value("f"),
+    imageOpts: options.has("image-opts"),
+    forceShare: options.has("U"),
+    cache,
+  };
+  const parameter = options.value("l");
+  if (parameter === undefined) return openImage(context, request);
+  const { id, name, any } = snapshotParameter(parameter);
+  const missing = new CommandError("Failed to load snapshot: Can't find snapshot");
+  const look = await openImage(context, { ...request, noBacking: true, metadataOnly: true });
+  let found: string | undefined;
+  try {
+    const snapshots = (await look.qcow2?.info())?.snapshots ?? [];
+    found = snapshots.find((s) =>
+      any !== undefined ? s.id === any || s.name === any : (id ?? s.id) === s.id && (name ?? s.name) === s.name,
+    )?.id;
+  } finally {
+    await look.close();
+  }
+  if (found === undefined) throw missing;
+  return openImage(context, { ...request, snapshot: found });
+}
+
+async function convert(
+  context: Context,
+  options: Arguments,
+  settings: Settings,
+  sources: readonly OpenImage[],
+  output: string,
+  progress: ProgressLine,
+): Promise<void> {
+  const disks = sources.map(({ disk }) => disk);
+  const source = copySource(disks, settings.rateLimit);
+  const skipCreate = options.has("n");
+  let backing: string | undefined;
+  let outputFormat: string | undefined = options.value("O");
+  if (!skipCreate) {
+    const { format } = settings;
+    if (!isFormat(format)) throw new CommandError(`Unknown file format '${format}'`);
+    outputFormat = format;
+    const creation = creationOptions(options, format, source.size, sources.length);
+    backing = creation.get("backing_file");
+    if (options.has("c")) checkCompressible(format, creation);
+    if (options.has("bitmaps")) checkBitmaps(format, sources);
+    await createImage(context, output, format, creation, creation.size("size")!).catch((error: unknown) => {
+      throw new CommandError(`${output}: error while converting ${format}: ${messageOf(error)}`);
+    });
+  }
+  const imageOpts = options.has("target-image-opts");
+  const target = await openImage(context, {
+    filename: output,
+    imageOpts,
+    format: imageOpts ? undefined : outputFormat,
+    write: true,
+    cache: settings.cache,
+    noBacking: backing !== undefined,
+    discard: true,
+  });
+  try {
+    await copyInto(context, options, settings, { source, sources, target, backing, progress });
+  } catch (error) {
+    await target.close().catch(() => {});
+    throw error;
+  }
+  await target.close();
+}
+
+interface Copy {
+  readonly source: Disk;
+  readonly sources: readonly OpenImage[];
+  readonly target: OpenImage;
+  readonly backing: string | undefined;
+  readonly progress: ProgressLine;
+}
+
+async function copyInto(context: Context, options: Arguments, settings: Settings, copy: Copy): Promise<void> {
+  const { source, sources, target, backing, progress } = copy;
+  if (target.disk.size < source.size) {
+    // A raw target of the last, incomplete sector is as good.
+    if (target.disk.size < Math.floor(source.size / 512) * 512)
+      throw new CommandError("output file is smaller than input file");
+  }
+  if (options.has("c") && target.qcow2 === undefined)
+    throw new CommandError("Compression not supported for this file format");
+  const { convert } = await import("@softmetal/qcow2");
+  const report = (offset: number, error: unknown): void => {
+    if (!options.has("q")) context.warn(`error while reading offset ${offset}: ${messageOf(error)}`);
+  };
+  await convert(source, target.disk, {
+    compress: options.has("c"),
+    targetIsZero: backing === undefined && (!options.has("n") || options.has("target-is-zero")),
+    ownLayerOnly: backing !== undefined,
+    sparseSize: settings.sparse,
+    onUnreadable: options.has("salvage") ? (offset, _length, error) => report(offset, error) : undefined,
+    progress: progress.update,
+  });
+  if (options.has("bitmaps")) await copyBitmaps(context, sources[0], target, options.has("skip-broken-bitmaps"));
+}
+
+function creationOptions(options: Arguments, format: Format, size: number, count: number): CreateOptions {
+  const creation = new CreateOptions(optionRows(format, "create", true));
+  for (const text of options.all("o")) creation.add(text);
+  const base = options.value("B");
+  if (base !== undefined) {
+    if (format !== "qcow2") throw new CommandError(`Backing file not supported for file format '${format}'`);
+    creation.set("backing_file", base);
+  }
+  const baseFormat = options.value("F");
+  if (baseFormat !== undefined) creation.set("backing_fmt", baseFormat);
+  if (!creation.has("size")) creation.set("size", String(size));
+  if (creation.has("backing_file")) {
+    if (count > 1) {
+      throw new CommandError(
+        "Having a backing file for the target makes no sense when concatenating multiple input images",
+      );
+    }
+    if (!creation.has("backing_fmt")) throw new CommandError(NEEDS_FORMAT);
+  }
+  return creation;
+}
+
+function checkCompressible(format: Format, creation: CreateOptions): void {
+  if (format !== "qcow2") throw new CommandError("Compression not supported for this file format");
+  if (creation.switch("encryption") || creation.has("encrypt.format")) {
+    throw new CommandError("Compression and encryption not supported at the same time");
+  }
+  const preallocation = creation.get("preallocation");
+  if (preallocation !== undefined && preallocation !== "off") {
+    throw new CommandError("Compression and preallocation not supported at the same time");
+  }
+}
+
+function checkBitmaps(format: Format, sources: readonly OpenImage[]): void {
+  if (sources.length > 1) throw new CommandError("Copying bitmaps only possible with single source");
+  if (sources[0].qcow2 === undefined) throw new CommandError("Format driver 'raw' does not support bitmaps");
+  if (format !== "qcow2") throw new CommandError(`Format driver '${format}' does not support bitmaps`);
+}
+
+async function copyBitmaps(context: Context, source: OpenImage, target: OpenImage, skipBroken: boolean): Promise<void> {
+  for (const { name, granularity, enabled, inconsistent } of source.qcow2!.listBitmaps()) {
+    if (inconsistent) {
+      if (!skipBroken)
+        throw new CommandError(
+          `Cannot copy inconsistent bitmap '${name}'\nTry --skip-broken-bitmaps, or use 'bitmap --remove'`,
+        );
+      context.warn(`Skipping inconsistent bitmap '${name}'`);
+      continue;
+    }
+    await target.qcow2!.createBitmap(name, { granularity, enabled: false });
+    await target.qcow2!.mergeBitmap(name, name, source.qcow2);
+    if (enabled) await target.qcow2!.setBitmapEnabled(name, true);
+  }
+}

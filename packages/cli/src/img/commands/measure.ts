@@ -1,0 +1,70 @@
+import { Arguments, FORCE_SHARE, IMAGE_OPTS, OBJECT, OUTPUT, snapshotParameter } from "../support/common.js";
+import { CommandError, type Context, messageOf } from "../support/context.js";
+import { qcow2Options } from "../support/create.js";
+import { CreateOptions, isFormat, optionRows } from "../support/create-options.js";
+import { flag, valued } from "../support/getopt.js";
+import { type OpenImage, openImage } from "../support/open.js";
+import { toJson } from "../support/qdict.js";
+import { sizeArgument } from "../support/sizes.js";
+
+/** `measure`: how large an image would be. */
+export async function run(context: Context, args: readonly string[]): Promise<number> {
+  const options = new Arguments(context, args, {
+    short: "hf:l:o:O:U",
+    long: { help: flag("h"), size: valued("size"), ...OUTPUT, ...OBJECT, ...IMAGE_OPTS, ...FORCE_SHARE },
+  });
+  const { json } = options;
+  const sizeText = options.value("size");
+  const size = sizeText === undefined ? undefined : sizeArgument(context, "image size", sizeText);
+  const [filename, ...extra] = options.operands;
+  if (extra.length > 0) throw new CommandError("At most one filename argument is allowed.");
+  if (filename === undefined && size === undefined)
+    throw new CommandError("Either --size N or one filename must be specified.");
+  if (filename !== undefined && size !== undefined)
+    throw new CommandError("--size N cannot be used together with a filename.");
+  if (filename === undefined && (options.has("image-opts") || options.has("f") || options.has("l"))) {
+    throw new CommandError("--image-opts, -f, and -l can only be used with a filename argument.");
+  }
+  const source = filename === undefined ? undefined : await openSource(context, options, filename);
+  try {
+    const result = await measure(context, options, source, size ?? 0);
+    if (json) {
+      context.out(
+        `${toJson({ required: result.required, "fully-allocated": result.fullyAllocated, bitmaps: result.bitmaps })}\n`,
+      );
+    } else {
+      const bitmaps = result.bitmaps === undefined ? "" : `bitmaps size: ${result.bitmaps}\n`;
+      context.out(`required size: ${result.required}\nfully allocated size: ${result.fullyAllocated}\n${bitmaps}`);
+    }
+  } finally {
+    await source?.close();
+  }
+  return 0;
+}
+
+function openSource(context: Context, options: Arguments, filename: string): Promise<OpenImage> {
+  const parameter = options.value("l");
+  const snapshot = parameter === undefined ? undefined : snapshotParameter(parameter);
+  return openImage(context, {
+    filename,
+    imageOpts: options.has("image-opts"),
+    format: options.value("f"),
+    forceShare: options.has("U"),
+    snapshot: snapshot && (snapshot.any ?? snapshot.id ?? snapshot.name),
+  });
+}
+
+async function measure(context: Context, options: Arguments, source: OpenImage | undefined, size: number) {
+  const format = options.value("O") ?? "raw";
+  if (!isFormat(format)) throw new CommandError(`Unknown file format '${format}'`);
+  const creation = new CreateOptions(optionRows(format, "create", true));
+  for (const text of options.all("o")) creation.add(text);
+  const bytes = Math.ceil((source?.disk.size ?? size) / 512) * 512;
+  if (format === "raw") return { required: bytes, fullyAllocated: bytes, bitmaps: undefined };
+  const { measureQcow2 } = await import("@softmetal/qcow2");
+  try {
+    return await measureQcow2(source?.disk ?? { size: bytes }, qcow2Options(context, creation, bytes));
+  } catch (error) {
+    throw error instanceof CommandError ? error : new CommandError(messageOf(error));
+  }
+}

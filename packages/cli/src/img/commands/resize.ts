@@ -1,0 +1,77 @@
+import { Arguments, IMAGE_OPTS, OBJECT } from "../support/common.js";
+import { CommandError, type Context, messageOf, UsageError } from "../support/context.js";
+import { flag, getopt, valued } from "../support/getopt.js";
+import { type OpenImage, openImage } from "../support/open.js";
+import { sizeOption } from "../support/sizes.js";
+
+/** Bytes of zeros written at a time. */
+const ZERO_STEP = 1 << 20;
+
+const PREALLOCATION = ["off", "metadata", "falloc", "full"] as const;
+
+/** `resize FILE [+|-]SIZE`. */
+export async function run(context: Context, args: readonly string[]): Promise<number> {
+  // The size comes last and may look like an option ("-1G"): it is taken off first.
+  if (args.length === 0) throw new UsageError("Not enough arguments");
+  const size = args[args.length - 1];
+  const spec = {
+    short: "f:hq",
+    long: { help: flag("h"), preallocation: valued("preallocation"), shrink: flag("shrink"), ...OBJECT, ...IMAGE_OPTS },
+  };
+  const options = new Arguments(context, args.slice(0, -1), spec);
+  const preallocation = options.value("preallocation") ?? "off";
+  const mode = PREALLOCATION.find((candidate) => candidate === preallocation);
+  if (mode === undefined) throw new CommandError(`Invalid preallocation mode '${preallocation}'`);
+  if (options.operands.length !== 1) {
+    // Without a file name the "size" was the file name, or an option.
+    if (options.operands.length === 0) {
+      getopt(args, spec);
+      throw new UsageError(args.length < 2 ? "Not enough arguments" : "Expecting image file name and size");
+    }
+    throw new UsageError("Expecting image file name and size");
+  }
+  const sign = size[0] === "+" ? 1 : size[0] === "-" ? -1 : 0;
+  const amount = sizeOption("size", sign === 0 ? size : size.slice(1));
+  const image = await openImage(context, {
+    filename: options.operands[0],
+    imageOpts: options.has("image-opts"),
+    format: options.value("f"),
+    write: true,
+    noBacking: false,
+    metadataOnly: true,
+  });
+  try {
+    const current = image.disk.size;
+    const total = sign === 0 ? amount : current + sign * amount;
+    if (total <= 0) throw new CommandError("New image size must be positive");
+    if (total <= current && mode !== "off") throw new CommandError("Preallocation can only be used for growing images");
+    if (total < current && !options.has("shrink")) {
+      context.error("Use the --shrink option to perform a shrink operation.");
+      context.warn(
+        "Shrinking an image will delete all data beyond the shrunken image's end. " +
+          "Before performing such an operation, make sure there is no important data there.",
+      );
+      return 1;
+    }
+    if (image.qcow2 !== undefined) await image.qcow2.resize(total, { preallocation: mode, shrink: true });
+    else await resizeRaw(image, total, mode);
+  } catch (error) {
+    throw error instanceof CommandError ? error : new CommandError(messageOf(error));
+  } finally {
+    await image.close();
+  }
+  if (!options.has("q")) context.out("Image resized.\n");
+  return 0;
+}
+
+async function resizeRaw(image: OpenImage, total: number, mode: (typeof PREALLOCATION)[number]): Promise<void> {
+  if (mode === "metadata") throw new CommandError("Unsupported preallocation mode: metadata");
+  const start = image.disk.size;
+  await image.disk.resize(total);
+  if (mode === "falloc" && image.file.allocate !== undefined) await image.file.allocate(start, total - start);
+  else if (mode !== "off") {
+    const zeros = new Uint8Array(ZERO_STEP);
+    for (let at = start; at < total; at += ZERO_STEP)
+      await image.disk.write(zeros.subarray(0, Math.min(ZERO_STEP, total - at)), at);
+  }
+}

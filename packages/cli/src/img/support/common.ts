@@ -1,0 +1,58 @@
+import { CommandError, type Context } from "./context.js";
+import { flag, getopt, type OptionSpec, type ParsedOptions, valued } from "./getopt.js";
+import { defineObject } from "./objects.js";
+
+/** Long options that several commands share. */
+export const OBJECT = { object: valued("object") };
+export const IMAGE_OPTS = { "image-opts": flag("image-opts") };
+export const FORCE_SHARE = { "force-share": flag("U") };
+export const OUTPUT = { output: valued("output") };
+
+/** The options of a command line with the easy questions answered; `--object` is defined in passing. */
+export class Arguments {
+  readonly operands: readonly string[];
+  readonly #parsed: ParsedOptions;
+
+  constructor(context: Context, args: readonly string[], spec: OptionSpec) {
+    this.#parsed = getopt(args, spec);
+    this.operands = this.#parsed.operands;
+    for (const value of this.all("object")) defineObject(context, value);
+  }
+
+  has(key: string): boolean {
+    return this.#parsed.options.some((option) => option.key === key);
+  }
+  /** The last value of an option. */
+  value(key: string): string | undefined {
+    return this.#parsed.options.findLast((option) => option.key === key)?.value;
+  }
+  all(key: string): string[] {
+    return this.#parsed.options.filter((option) => option.key === key).map(({ value }) => value);
+  }
+  /** In the order of the command line. */
+  get options(): ParsedOptions["options"] {
+    return this.#parsed.options;
+  }
+  /** `--output=human|json`; true for JSON. */
+  get json(): boolean {
+    const value = this.value("output");
+    if (value === undefined || value === "human") return false;
+    if (value === "json") return true;
+    throw new CommandError("--output must be used with human or json as argument.");
+  }
+}
+
+const CACHE_MODES = ["none", "off", "writeback", "writethrough", "directsync", "unsafe"];
+
+/** `-t`/`-T`: a cache mode, checked. */
+export function cacheMode(mode: string | undefined, what = "cache"): string | undefined {
+  if (mode === undefined || CACHE_MODES.includes(mode)) return mode;
+  throw new CommandError(`Invalid ${what} option: ${mode}`);
+}
+
+/** `snapshot.id=1,snapshot.name=x`, or an id or name by itself. */
+export function snapshotParameter(text: string): { id?: string; name?: string; any?: string } {
+  if (!text.startsWith("snapshot.")) return { any: text };
+  const parts = new Map(text.split(",").map((part) => [part.split("=")[0], part.slice(part.indexOf("=") + 1)]));
+  return { id: parts.get("snapshot.id"), name: parts.get("snapshot.name") };
+}

@@ -1,0 +1,98 @@
+import type { Terminal } from "./terminal.js";
+
+/** One run of a command: who it is, where it prints, and the objects its options defined. */
+export class Context {
+  /** `--object secret,...`: passphrases by identifier. */
+  readonly secrets = new Map<string, string>();
+  /** `--object tls-creds-x509,...`: folder and role by identifier. */
+  readonly tlsCredentials = new Map<string, { dir: string; endpoint: string; verifyPeer: boolean }>();
+
+  constructor(
+    /** The prefix of error lines: the name under which the program was started. */
+    readonly program: string,
+    readonly terminal: Terminal,
+  ) {}
+
+  out(text: string): void {
+    this.terminal.out(text);
+  }
+
+  /** One error line; further lines of the message are printed as they are. */
+  error(message: string): void {
+    this.terminal.err(`${this.program}: ${message}\n`);
+  }
+
+  warn(message: string): void {
+    this.error(`warning: ${message}`);
+  }
+}
+
+/** Ends the command: the message becomes an error line, and the number the exit status. */
+export class CommandError extends Error {
+  constructor(
+    message: string,
+    readonly exitCode = 1,
+  ) {
+    super(message);
+  }
+}
+
+/** A command line that cannot be understood: the message and a pointer to the help. */
+export class UsageError extends CommandError {}
+
+/** Ends the command with a status and nothing more to say. */
+export class Exit extends Error {
+  constructor(readonly exitCode: number) {
+    super(`exit ${exitCode}`);
+  }
+}
+
+const ERRNO_TEXT: Readonly<Record<string, string>> = {
+  ENOENT: "No such file or directory",
+  EACCES: "Permission denied",
+  EPERM: "Operation not permitted",
+  EISDIR: "Is a directory",
+  ENOTDIR: "Not a directory",
+  EEXIST: "File exists",
+  ENOSPC: "No space left on device",
+  EROFS: "Read-only file system",
+  EFBIG: "File too large",
+  EINVAL: "Invalid argument",
+  EIO: "Input/output error",
+  ENOTSUP: "Operation not supported",
+  EMFILE: "Too many open files",
+  ELOOP: "Too many levels of symbolic links",
+  ENAMETOOLONG: "File name too long",
+  ENXIO: "No such device or address",
+  ECONNREFUSED: "Connection refused",
+  ETXTBSY: "Text file busy",
+};
+
+/** The C library's words for a failed system call, found in the error or in what caused it. */
+export function errnoText(error: unknown): string | undefined {
+  for (let current = error, depth = 0; current instanceof Error && depth < 8; current = current.cause, depth++) {
+    const { code } = current as NodeJS.ErrnoException;
+    if (typeof code === "string" && ERRNO_TEXT[code]) return ERRNO_TEXT[code];
+  }
+  return undefined;
+}
+
+/** The words people know for errors of the image library, by its codes. */
+const IMAGE_TEXT: Readonly<Record<string, string>> = {
+  "not-an-image": "Image is not in qcow2 format",
+  "passphrase-required": "Parameter 'encrypt.key-secret' is required for cipher",
+  "wrong-passphrase": "Invalid password, cannot unlock any keyslot",
+};
+
+/** What to print of an error: the system's words when a system call failed, else the message. */
+export function messageOf(error: unknown): string {
+  // A callback's failure comes back wrapped by the library: what we said ourselves is what counts.
+  for (let current = error, depth = 0; current instanceof Error && depth < 8; current = current.cause, depth++) {
+    if (current instanceof CommandError) return current.message;
+  }
+  if (error instanceof Error && error.name === "Qcow2Error") {
+    const known = IMAGE_TEXT[(error as Error & { code: string }).code];
+    if (known !== undefined) return known;
+  }
+  return errnoText(error) ?? (error instanceof Error ? error.message : String(error)).split("\n")[0];
+}

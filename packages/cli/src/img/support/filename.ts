@@ -1,0 +1,60 @@
+import { CommandError } from "./context.js";
+import { isTree, type OptionTree, parseJsonName } from "./keyval.js";
+import { type Printable, toJson } from "./qdict.js";
+
+/** Whether the name starts with a protocol, as in `nbd:` or `https:`. */
+export const hasProtocol = (name: string): boolean => /^[A-Za-z0-9+.-]+:/.test(name) && !/^\.{0,2}\//.test(name);
+
+/** The options of the file below the image that a plain name stands for. */
+export function fileOptions(name: string): OptionTree {
+  if (name.startsWith("json:")) return parseJsonName(name);
+  if (name.startsWith("file:")) return { driver: "file", filename: name.slice("file:".length) };
+  if (/^nbds?(\+unix)?:\/\//.test(name)) return { driver: "nbd", uri: name };
+  if (name.startsWith("nbd:")) return { driver: "nbd", uri: legacyNbd(name) };
+  if (/^https?:\/\//.test(name)) return { driver: name.slice(0, name.indexOf(":")), url: name };
+  if (hasProtocol(name)) throw new CommandError(`Unknown protocol '${name.slice(0, name.indexOf(":"))}'`);
+  return { driver: "file", filename: name };
+}
+
+/** `nbd:host:port[:exportname=x]` and `nbd:unix:path[:exportname=x]` as URIs. */
+function legacyNbd(name: string): string {
+  const match = /^nbd:(?:unix:([^:]+)|([^:]+|\[[^\]]*\]):(\d+))(?::exportname=(.*))?$/s.exec(name);
+  if (match === null) throw new CommandError(`File name string for new protocols must start with 'nbd:': ${name}`);
+  const [, socket, host, port, exportName = ""] = match;
+  const path = encodeURIComponent(exportName);
+  return socket === undefined
+    ? `nbd://${host}:${port}/${path}`
+    : `nbd+unix:///${path}?socket=${encodeURIComponent(socket)}`;
+}
+
+/** The NBD URI that the options of an `nbd` node stand for. */
+export function nbdUri(options: OptionTree): string {
+  if (typeof options.uri === "string") return options.uri;
+  const server = isTree(options.server) ? options.server : options;
+  const name = encodeURIComponent(String(options.export ?? ""));
+  const scheme = options["tls-creds"] === undefined ? "nbd" : "nbds";
+  const path = server.path;
+  if (typeof path === "string") return `${scheme}+unix:///${name}?socket=${encodeURIComponent(path)}`;
+  if (typeof server.host !== "string") throw new CommandError("NBD server address missing");
+  return `${scheme}://${server.host}:${server.port ?? 10809}/${name}`;
+}
+
+/** A backing file's name as seen from the directory of the program: relative to the image that names it. */
+export function resolveBacking(name: string, from: string): string {
+  if (name.startsWith("/") || hasProtocol(name)) return name;
+  const base = from.startsWith("file:") ? from.slice("file:".length) : from;
+  return base.slice(0, base.lastIndexOf("/") + 1) + name;
+}
+
+/** How a node is called in output: its plain name where there is one, else its options. */
+export function displayName(options: OptionTree): string {
+  const file = isTree(options.file) ? options.file : options;
+  const simple = options.offset === undefined && options.size === undefined;
+  if (simple && (file.driver === undefined || file.driver === "file") && typeof file.filename === "string")
+    return file.filename;
+  if (simple && typeof file.uri === "string") return file.uri;
+  if (simple && typeof file.url === "string") return file.url;
+  if (simple && file.driver === "nbd") return nbdUri(file);
+  // One line, as JSON inside of a file name is printed.
+  return `json:${toJson(options as Printable).replace(/\n\s*/g, (gap, at: number, text: string) => (/[{[]/.test(text[at - 1]) || /[}\]]/.test(text[at + gap.length]) ? "" : " "))}`;
+}

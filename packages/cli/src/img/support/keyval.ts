@@ -1,0 +1,105 @@
+import { CommandError } from "./context.js";
+
+/** One `key=value` of an option string, in order; `value` is undefined for a bare word. */
+export interface KeyValue {
+  readonly key: string;
+  readonly value: string | undefined;
+}
+
+/** Splits `a=b,c=d`; a doubled comma inside a value stands for one comma. */
+export function splitOptions(text: string): KeyValue[] {
+  const parts: string[] = [];
+  let current = "";
+  for (let at = 0; at < text.length; at++) {
+    if (text[at] !== ",") current += text[at];
+    else if (text[at + 1] === ",") {
+      current += ",";
+      at++;
+    } else {
+      parts.push(current);
+      current = "";
+    }
+  }
+  parts.push(current);
+  return parts
+    .filter((part) => part !== "")
+    .map((part) => {
+      const equals = part.indexOf("=");
+      return equals < 0
+        ? { key: part, value: undefined }
+        : { key: part.slice(0, equals), value: part.slice(equals + 1) };
+    });
+}
+
+/** `--object`, `--image-opts` and the like: every part needs a value, except a first one for `implied`. */
+export function parseOptions(text: string, implied?: string): Map<string, string> {
+  const map = new Map<string, string>();
+  for (const [index, { key, value }] of splitOptions(text).entries()) {
+    if (value !== undefined) map.set(key, value);
+    else if (index === 0 && implied !== undefined) map.set(implied, key);
+    // A bare word is a boolean that is on; "no" in front turns it off.
+    else if (key.startsWith("no")) map.set(key.slice(2), "off");
+    else map.set(key, "on");
+  }
+  return map;
+}
+
+/** on/off of an option. */
+export function switchOption(name: string, value: string | undefined): boolean {
+  if (value === undefined || value === "on") return true;
+  if (value === "off") return false;
+  throw new CommandError(`Parameter '${name}' expects 'on' or 'off'`);
+}
+
+/** A tree of block device options: dotted keys become nested objects. */
+export interface OptionTree {
+  [key: string]: OptionValue;
+}
+export type OptionValue = string | number | boolean | null | OptionTree | OptionValue[];
+
+/** `file.filename=x` as `{ file: { filename: "x" } }`. */
+export function nestOptions(flat: Iterable<[string, string]>): OptionTree {
+  const root: OptionTree = Object.create(null);
+  for (const [path, value] of flat) insert(root, path.split("."), value);
+  return root;
+}
+
+function insert(root: OptionTree, path: readonly string[], value: OptionValue): void {
+  let node = root;
+  for (const key of path.slice(0, -1)) {
+    const next = node[key];
+    // "file=x,file.driver=y" names a node and describes it: contradictory.
+    if (next !== undefined && !isTree(next))
+      throw new CommandError(`Cannot mix scalar and non-scalar keys at '${key}'`);
+    node[key] ??= Object.create(null) as OptionTree;
+    node = node[key] as OptionTree;
+  }
+  node[path[path.length - 1]] = value;
+}
+
+/** Whether an option's value is a nested object. */
+export const isTree = (value: OptionValue | undefined): value is OptionTree =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** The options of a `json:{...}` file name, dotted keys nested as well. */
+export function parseJsonName(name: string): OptionTree {
+  let value: unknown;
+  try {
+    value = JSON.parse(name.slice("json:".length));
+  } catch {
+    throw new CommandError("Could not parse the JSON options");
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new CommandError("Invalid JSON object given");
+  const root: OptionTree = Object.create(null);
+  const walk = (tree: object, prefix: readonly string[]): void => {
+    for (const [key, child] of Object.entries(tree) as [string, OptionValue][]) {
+      const path = [...prefix, ...key.split(".")];
+      if (path.length > 64) throw new CommandError("Invalid JSON object given");
+      if (isTree(child)) walk(child, path);
+      else insert(root, path, child);
+    }
+  };
+  walk(value, []);
+  return root;
+}

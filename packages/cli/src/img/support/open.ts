@@ -1,0 +1,268 @@
+import { statSync } from "node:fs";
+import type { Disk, Qcow2Image, RandomAccessFile } from "@softmetal/qcow2";
+import { CommandError, type Context, errnoText, messageOf } from "./context.js";
+import { FORMATS, type Format, isFormat } from "./create-options.js";
+import { displayName, fileOptions, nbdUri, resolveBacking } from "./filename.js";
+import { isTree, nestOptions, type OptionTree, parseOptions, switchOption } from "./keyval.js";
+import { LOCK_METADATA, LOCK_READ, LOCK_WRITE, type LockRequest, lockImage } from "./locks.js";
+import { sizeOption } from "./sizes.js";
+
+/** How an image is wanted. */
+export interface OpenRequest {
+  /** A file name, `json:{...}`, a URL, or with `imageOpts` a `key=value,...` list. */
+  readonly filename: string;
+  readonly imageOpts?: boolean;
+  readonly format?: string;
+  readonly write?: boolean;
+  /** `-U`: accept that somebody else has the image open for writing. */
+  readonly forceShare?: boolean;
+  /** Leave the backing chain away. */
+  readonly noBacking?: boolean;
+  /** Only metadata is wanted: no passphrase, and the image is only looked at for a moment. */
+  readonly metadataOnly?: boolean;
+  /** `-t`/`-T`: "unsafe" leaves the flushes away. */
+  readonly cache?: string;
+  /** Read this internal snapshot instead of the current state. */
+  readonly snapshot?: string;
+  /** Open for repair: neither refuse a corrupt image nor repair a dirty one on opening. */
+  readonly repair?: boolean;
+  /** Discards are passed on to the file below. */
+  readonly discard?: boolean;
+  /** Open the layer this many below the image for writing, too, and hand it out as `base`. */
+  readonly openBase?: number;
+}
+
+/** An image that is open. */
+export interface OpenImage {
+  /** As it is shown to the user. */
+  readonly filename: string;
+  readonly format: Format;
+  readonly disk: Disk;
+  /** The same disk, when it is a qcow2 image. */
+  readonly qcow2?: Qcow2Image;
+  /** The file that holds the image. */
+  readonly file: RandomAccessFile;
+  /** The external data file, when there is one. */
+  readonly dataFile?: RandomAccessFile;
+  /** The layer that was asked for with `openBase`. */
+  readonly base?: Disk;
+  close(): Promise<void>;
+}
+
+/** Deeper chains are taken for loops. */
+const MAX_DEPTH = 256;
+
+/** Opens an image, or ends the command with "Could not open ...". */
+export async function openImage(context: Context, request: OpenRequest): Promise<OpenImage> {
+  try {
+    return await openNode(context, rootOptions(request), request, 0);
+  } catch (error) {
+    throw new CommandError(`Could not open '${request.filename}': ${messageOf(error)}`);
+  }
+}
+
+/** The options of the image node a request stands for. */
+function rootOptions(request: OpenRequest): OptionTree {
+  const { filename, imageOpts, format } = request;
+  if (imageOpts) return imageNode(nestOptions(parseOptions(filename)), format);
+  if (filename === "") throw new CommandError("The 'file' block driver requires a file name");
+  return imageNode(fileOptions(filename), format);
+}
+
+/** Puts an image format over a bare protocol; `driver` undefined stands for probing. */
+function imageNode(options: OptionTree, format: string | undefined): OptionTree {
+  const driver = typeof options.driver === "string" ? options.driver : undefined;
+  if (driver !== undefined && isFormat(driver)) return options;
+  const isProtocol = driver !== undefined && ["file", "nbd", "http", "https"].includes(driver);
+  if (driver !== undefined && !isProtocol) throw new CommandError(`Unknown driver '${driver}'`);
+  if (format !== undefined && !isFormat(format)) throw new CommandError(`Unknown driver '${format}'`);
+  const wrapped = isProtocol || typeof options.filename === "string" ? { file: options } : options;
+  return format === undefined ? wrapped : { ...wrapped, driver: format };
+}
+
+async function openNode(context: Context, node: OptionTree, request: OpenRequest, depth: number): Promise<OpenImage> {
+  if (depth > MAX_DEPTH) throw new CommandError("The backing chain is too long, or a loop");
+  const below = fileNode(node);
+  const readOnly = !request.write;
+  const cache = request.cache === "unsafe" ? "unsafe" : "writeback";
+  const file = await openFile(context, below, readOnly, request);
+  try {
+    const filename = displayName(node.file === undefined ? below : { ...node, file: below });
+    const format = await formatOf(node, file);
+    if (format === "raw") {
+      if (node.driver === undefined && request.write) warnProbedRaw(context, filename);
+      const { openRaw } = await import("@softmetal/qcow2");
+      const limits = { offset: sizeOf(node, "offset"), size: sizeOf(node, "size") };
+      const disk = await openRaw(file, { readOnly, cache, ...limits });
+      return { filename, format, disk, file, close: () => disk.close() };
+    }
+    const { openQcow2 } = await import("@softmetal/qcow2");
+    // The faster compression and encryption of Node are only worth loading when data is going to be read.
+    const platform = request.metadataOnly ? undefined : (await import("@softmetal/qcow2/node")).nodePlatform;
+    let dataFile: RandomAccessFile | undefined;
+    let base: Disk | undefined;
+    const qcow2 = await openQcow2(file, {
+      readOnly,
+      platform,
+      cache,
+      metadataOnly: request.metadataOnly,
+      repair: request.repair,
+      snapshot: request.snapshot,
+      discard: request.discard ?? node.discard !== "ignore",
+      passphrase: passphraseOf(context, node),
+      lazyRefcounts:
+        node["lazy-refcounts"] === undefined
+          ? undefined
+          : switchOption("lazy-refcounts", String(node["lazy-refcounts"])),
+      backing: request.noBacking
+        ? "none"
+        : async ({ name, format: stored }) => {
+            const below = await openBacking(context, node, { name, format: stored, from: filename }, request, depth);
+            base = depth + 1 === request.openBase ? below.disk : below.base;
+            return below.disk;
+          },
+      dataFile: async (name, _from, dataReadOnly) => {
+        const chosen = node["data-file"];
+        const options = isTree(chosen) ? chosen : fileOptions(resolveBacking(name, filename));
+        try {
+          dataFile = await openFile(context, options, dataReadOnly, request);
+          return dataFile;
+        } catch (error) {
+          throw new CommandError(`Could not open data file: ${messageOf(error)}`);
+        }
+      },
+    });
+    return { filename, format, disk: qcow2, qcow2, file, dataFile, base, close: () => qcow2.close() };
+  } catch (error) {
+    await Promise.resolve(file.close()).catch(() => {});
+    throw error;
+  }
+}
+
+async function openBacking(
+  context: Context,
+  node: OptionTree,
+  backing: { name: string; format?: string; from: string },
+  request: OpenRequest,
+  depth: number,
+): Promise<OpenImage> {
+  try {
+    const chosen = node.backing;
+    const options = isTree(chosen)
+      ? imageNode(chosen, undefined)
+      : imageNode(fileOptions(resolveBacking(backing.name, backing.from)), backing.format);
+    return await openNode(
+      context,
+      options,
+      { ...request, write: depth + 1 === request.openBase, snapshot: undefined },
+      depth + 1,
+    );
+  } catch (error) {
+    throw new CommandError(`Could not open backing file: ${messageOf(error)}`);
+  }
+}
+
+function fileNode(node: OptionTree): OptionTree {
+  if (isTree(node.file)) return node.file;
+  if (typeof node.file === "string") return fileOptions(node.file);
+  if (typeof node.filename === "string") return fileOptions(node.filename);
+  throw new CommandError('A block device must be specified for "file"');
+}
+
+const sizeOf = (node: OptionTree, key: string): number | undefined =>
+  node[key] === undefined ? undefined : sizeOption(key, String(node[key]));
+
+function passphraseOf(context: Context, node: OptionTree): string | undefined {
+  const encrypt = isTree(node.encrypt) ? node.encrypt["key-secret"] : undefined;
+  const id = encrypt ?? node["key-secret"];
+  if (id === undefined) return undefined;
+  const secret = context.secrets.get(String(id));
+  if (secret === undefined) throw new CommandError(`No secret with id '${id}'`);
+  return secret;
+}
+
+async function formatOf(node: OptionTree, file: RandomAccessFile): Promise<Format> {
+  if (typeof node.driver === "string" && isFormat(node.driver)) return node.driver;
+  return probeFormat(file);
+}
+
+/** What the first bytes look like. */
+export async function probeFormat(file: RandomAccessFile): Promise<Format> {
+  const head = new Uint8Array(8);
+  const count = await file.read(head, 0);
+  const isQcow2 =
+    count === 8 && Buffer.from(head).readUInt32BE(0) === 0x514649fb && Buffer.from(head).readUInt32BE(4) >= 2;
+  return isQcow2 ? FORMATS[1] : FORMATS[0];
+}
+
+function warnProbedRaw(context: Context, filename: string): void {
+  context.terminal.err(
+    `WARNING: Image format was not specified for '${filename}' and probing guessed raw.\n` +
+      "         Automatically detecting the format is dangerous for raw images, write operations on block 0 will be restricted.\n" +
+      "         Specify the 'raw' format explicitly to remove the restrictions.\n",
+  );
+}
+
+function lockRequest(readOnly: boolean, request: Pick<OpenRequest, "metadataOnly">): LockRequest {
+  if (!readOnly) return LOCK_WRITE;
+  return request.metadataOnly ? LOCK_METADATA : LOCK_READ;
+}
+
+/** Opens the file an image lies in: on the host, behind NBD or on a web server. */
+export async function openFile(
+  context: Context,
+  options: OptionTree,
+  readOnly: boolean,
+  request: Pick<OpenRequest, "forceShare" | "metadataOnly"> = {},
+): Promise<RandomAccessFile> {
+  const driver = options.driver ?? "file";
+  if (driver === "nbd") {
+    const { NbdFile, readTlsCredentials } = await import("./nbd-file.js");
+    const tls = options["tls-creds"];
+    const credentials = tls === undefined ? undefined : readTlsCredentials(context, String(tls), "client");
+    const uri = nbdUri(options);
+    return NbdFile.open(uri, uri, readOnly, credentials);
+  }
+  if (driver === "http" || driver === "https") {
+    if (!readOnly) throw new CommandError("block device is read-only: a file on a web server cannot be written");
+    const { HttpFile } = await import("./http-file.js");
+    return HttpFile.open(String(options.url ?? options.filename));
+  }
+  if (driver !== "file") throw new CommandError(`Unknown protocol '${String(driver)}'`);
+  const name = options.filename;
+  if (typeof name !== "string") throw new CommandError("The 'file' block driver requires a file name");
+  checkRegular(name);
+  const { openHostFile } = await import("./host-file.js");
+  let file: Awaited<ReturnType<typeof openHostFile>>;
+  try {
+    file = await openHostFile(name, { readOnly, extents: !request.metadataOnly || !readOnly });
+  } catch (error) {
+    throw new CommandError(`Could not open '${name}': ${errnoText(error) ?? messageOf(error)}`);
+  }
+  try {
+    if (!request.forceShare) {
+      await lockImage(
+        context,
+        file.fd,
+        name,
+        lockRequest(readOnly, request),
+        readOnly && request.metadataOnly === true,
+      );
+    }
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+  return file;
+}
+
+function checkRegular(name: string): void {
+  let stat: ReturnType<typeof statSync>;
+  try {
+    stat = statSync(name);
+  } catch {
+    return; // Opening says what is wrong.
+  }
+  if (stat.isFile() || stat.isBlockDevice()) return;
+  throw new CommandError(`'file' driver requires '${name}' to be a regular file`);
+}
