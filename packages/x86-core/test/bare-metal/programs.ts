@@ -1,0 +1,9 @@
+import type { Program } from "./image.js";
+
+const lib32 = ["start32.S"];
+
+/** The programs, and the processors that they run on. */
+export const PROGRAMS: readonly (Program & { readonly model: string; readonly qemu: string })[] = [
+  { name: "segments", sources: [...lib32, "segments.c"], bits: 32, model: "max", qemu: "max" },
+  { name: "limits", sources: [...lib32, "limits.c"], bits: 32, model: "max", qemu: "max" },
+];
