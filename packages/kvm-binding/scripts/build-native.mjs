@@ -39,7 +39,9 @@ export function buildNative(env = {}) {
   const compiler = process.env.CC ?? "gcc";
   for (const tool of [compiler.split(" ")[0], "make", "python3"]) {
     if (spawnSync(tool, ["--version"], { stdio: "ignore" }).status !== 0) {
-      note(`${tool} not found, the addon was not compiled (Debian: apt install gcc make python3 libc6-dev; then run this build again, without a cache).`);
+      note(
+        `${tool} not found, the addon was not compiled (Debian: apt install gcc make python3 libc6-dev; then run this build again, without a cache).`,
+      );
       return false;
     }
   }

@@ -1,6 +1,12 @@
 /** The rings a vCPU shares with its user: writes that did not exit, and pages the guest has written. */
 import { DirtyGfnFlags, PAGE_SIZE } from "./abi/constants.js";
 import { CoalescedRing, CoalescedWrite, DirtyGfn } from "./abi/vm.js";
+import { KvmError } from "./errors.js";
+
+/** The buffer of a vCPU that was disposed is detached. */
+function checkOpen(operation: string, buffer: ArrayBuffer): void {
+  if (buffer.byteLength === 0) throw new KvmError("closed", operation, "the vCPU is closed");
+}
 
 /** A write that the kernel put aside instead of leaving the guest. */
 export interface CoalescedAccess {
@@ -30,6 +36,7 @@ export class CoalescedMmioRing {
 
   /** Takes out all writes that wait, oldest first, as copies. */
   drain(): CoalescedAccess[] {
+    checkOpen("CoalescedMmioRing.drain", this.#buffer);
     const taken: CoalescedAccess[] = [];
     let first = this.#ring.first % this.capacity;
     const last = this.#ring.last % this.capacity;
@@ -66,6 +73,7 @@ export class DirtyRing {
 
   /** Takes out the pages written since the last call; `Vm.resetDirtyRings` then lets the kernel track them again. */
   harvest(): DirtyPage[] {
+    checkOpen("DirtyRing.harvest", this.#buffer);
     const pages: DirtyPage[] = [];
     for (let taken = 0; taken < this.#capacity; taken++) {
       const entry = DirtyGfn.at(this.#buffer, this.#next * DirtyGfn.size);

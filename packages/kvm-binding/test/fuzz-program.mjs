@@ -117,7 +117,15 @@ async function main() {
   };
   const classes = [kvm.Kvm, kvm.Vm, kvm.Vcpu, kvm.EventFd, kvm.GuestMemory, kvm.Device];
   const free = { createSharedMemory: kvm.createSharedMemory, dirtyBitmapBytes: kvm.dirtyBitmapBytes };
-  const usable = (value) => classes.some((type) => value instanceof type);
+  const usable = (value) => [...classes, kvm.CoalescedMmioRing, kvm.DirtyRing].some((type) => value instanceof type);
+
+  const newVm = () => {
+    const vm = system.createVm();
+    if (random(2) === 0) vm.enableCap(kvm.Cap.DIRTY_LOG_RING, [65536n]);
+    if (random(2) === 0) vm.createIrqchip();
+    if (random(2) === 0) vm.setUserMemoryRegion({ slot: 0, guestPhysAddr: 0, memory: shared });
+    return vm;
+  };
 
   const outcomes = new Map();
   const names = new Set();
@@ -149,14 +157,19 @@ async function main() {
     // Something of each kind to work on, and not too much.
     if (random(20) === 0) {
       try {
-        pool.push(pick([() => system.createVm(), () => kvm.EventFd.create(), () => kvm.GuestMemory.create(65536)])());
+        pool.push(pick([newVm, () => kvm.EventFd.create(), () => kvm.GuestMemory.create(65536)])());
         const machines = pool.filter((item) => item instanceof kvm.Vm);
         if (machines.length > 0) pool.push(pick(machines).createVcpu(random(3)));
+        const processors = pool.filter((item) => item instanceof kvm.Vcpu);
+        if (processors.length > 0) {
+          pool.push(pick(processors).coalescedMmioRing(random(3)));
+          pool.push(pick(processors).dirtyRing());
+        }
       } catch (error) {
         if (!(error instanceof kvm.KvmError)) throw error;
       }
     }
-    while (pool.length > 40) pool.splice(1 + random(pool.length - 1), 1)[0].dispose();
+    while (pool.length > 40) pool.splice(1 + random(pool.length - 1), 1)[0].dispose?.();
     if (calls % 200 === 0) await new Promise((resolve) => setImmediate(resolve));
   }
   Atomics.store(current, 1, 1);
