@@ -105,7 +105,6 @@ const dataMoveRows: Row[] = [
   move("66 0F 2B /r", "MOVNTPD Mx:w Vx", "sse2", copy, aligned),
   move("66 0F E7 /r", "MOVNTDQ Mx:w Vx", "sse2", copy, aligned),
   move("NP 0F E7 /r", "MOVNTQ Mq:w Pq", "sse", copy, mmx),
-  ins("NP 0F C3 /r", "MOVNTI My:w Gy", "", copy, { feature: "sse2" }),
   move("66 0F 38 2A /r", "MOVNTDQA Vx:w Mx", "sse4.1", copy, aligned),
 
   move("NP 0F 50 /r", "MOVMSKPS Gd:w Ux", "sse", signBits("i32x4")),
@@ -141,8 +140,8 @@ const prefetchRows: Row[] = [
   ...["PREFETCHNTA", "PREFETCHT0", "PREFETCHT1", "PREFETCHT2", "NOP", "NOP", "NOP", "NOP"].map((mnemonic, digit) =>
     ins(`0F 18 /${digit}`, mnemonic, "", nothing),
   ),
-  ins("0F 0D /0", "PREFETCH", "", nothing, { feature: "prefetchw" }),
-  ins("0F 0D /1", "PREFETCHW", "", nothing, { feature: "prefetchw" }),
+  ins("0F 0D /0", "PREFETCH L", "", nothing, { feature: "prefetchw" }),
+  ins("0F 0D /1", "PREFETCHW L", "", nothing, { feature: "prefetchw" }),
 ];
 
 /** AND, OR, XOR and AND NOT of packed floating-point values, which are those of integers. */

@@ -68,13 +68,15 @@ const bound: Semantics = (o, index, address) => {
   o.raiseIf(o.either(o.ltS(w, index, lower), o.ltS(w, upper, index)), VECTOR.BR);
 };
 
-const skip = { test: "skip" } as const;
+/** These always go on elsewhere, or raise an exception. */
+const skip = { test: "skip", endsBlock: true } as const;
 const sized = { ...skip, operandSized: true } as const;
-const not64 = { ...skip, mode: "not64" } as const;
+const not64 = { mode: "not64" } as const;
+const farNot64 = { ...skip, ...not64 } as const;
 
 export const systemFlowRows: Row[] = [
-  ins("EA", "JMPF Iv Iw", "", farImmediate("farJump"), not64),
-  ins("9A", "CALLF Iv Iw", "", farImmediate("farCall"), not64),
+  ins("EA", "JMPF Iv Iw", "", farImmediate("farJump"), farNot64),
+  ins("9A", "CALLF Iv Iw", "", farImmediate("farCall"), farNot64),
   ins("FF /5", "JMPF A", "", farTo("farJump"), sized),
   ins("FF /3", "CALLF A", "", farTo("farCall"), sized),
   ins("CB", "RETF", "", farReturn, sized),

@@ -126,6 +126,9 @@ export function buildInstruction(code: Code, row: Row, variant: Variant, around:
   const inputs = row.operands
     .filter((operand) => (operand.read || operand.form === "address") && operand.place !== "relative")
     .map(read);
+  // Conversions change the x87 state even when they raise #XM; stores only once the store has succeeded.
+  const early = usesMmxRegister(row, variant) && !(variant.memory && rm?.write) && !row.options.addressSized;
+  if (early) enterMmxState(o);
   const outcome = row.semantics(o, ...inputs);
   const results = outcome === undefined ? [] : Array.isArray(outcome) ? (outcome as Val[]) : [outcome as Val];
   const targets = row.operands.filter((operand) => operand.write && operand.form !== "address");
@@ -135,13 +138,11 @@ export function buildInstruction(code: Code, row: Row, variant: Variant, around:
   targets.forEach((operand, index) => {
     if (operand.place === "rm" && variant.memory) write(operand, results[index]);
   });
-  targets.forEach((operand, index) => {
-    if (!(operand.place === "rm" && variant.memory)) write(operand, results[index]);
-  });
-  if (usesMmxRegister(row, variant)) {
-    o.setState32(S.ftop, o.i32(0));
-    o.setState32(S.ftags, o.i32(0xff));
+  // Then the last register first: when one register is named twice, the value for the first operand stays (XADD, MULX).
+  for (let index = targets.length - 1; index >= 0; index--) {
+    if (!(targets[index].place === "rm" && variant.memory)) write(targets[index], results[index]);
   }
+  if (usesMmxRegister(row, variant) && !early) enterMmxState(o);
   o.next();
 }
 
@@ -150,7 +151,12 @@ function requireNoPendingX87(o: Ops): void {
   o.raiseIf(o.bit(32, o.state32(S.fsw), 7), VECTOR.MF);
 }
 
-/** Access to an MMX register makes all x87 registers valid and TOP 0 (SDM vol. 1, 9.5.1). */
 function usesMmxRegister(row: Row, variant: Variant): boolean {
   return row.operands.some((operand) => operand.file === "mmx" && !(operand.place === "rm" && variant.memory));
+}
+
+/** Access to an MMX register makes all x87 registers valid and TOP 0 (SDM vol. 1, 9.5.1). */
+function enterMmxState(o: Ops): void {
+  o.setState32(S.ftop, o.i32(0));
+  o.setState32(S.ftags, o.i32(0xff));
 }

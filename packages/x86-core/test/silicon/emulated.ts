@@ -8,6 +8,7 @@ import {
   FIELD,
   FX,
   GS_BASE,
+  READ_ONLY_ADDRESS,
   RECORD_BYTES,
   TRAP_TIMEOUT,
   WINDOW_ADDRESS,
@@ -39,6 +40,9 @@ const kernel = (physical: number): bigint => KERNEL + BigInt(physical);
 const STACK_TOP = PHYSICAL.stack + 0x1000;
 /** Instructions of one case at most: repeated string instructions count each time. */
 const BUDGET = 2000;
+
+/** Where the read-only page begins. */
+const EDGE = PHYSICAL.data + READ_ONLY_ADDRESS - DATA_ADDRESS;
 
 const PAGE = { present: 1, write: 2, user: 4, large: 0x80 } as const;
 
@@ -173,6 +177,8 @@ export class EmulatedHost {
     this.#storeFx(bytes, at + FIELD.fx);
     bytes.set(this.#ram.subarray(window, window + WINDOW_SIZE), at + FIELD.window);
     this.#ram.fill(0xcc, code, code + length);
+    // Writes just below the read-only page lie outside of the window.
+    this.#ram.fill(0, EDGE - 64, EDGE);
     bytes.set(state.u8.subarray(STATE + S.gpr, STATE + S.gpr + 128), at);
     cases.set64(at + FIELD.cr2, state.low(S.cr2), state.high(S.cr2));
     if (reason !== "halted") {
@@ -206,6 +212,10 @@ export class EmulatedHost {
     state.set32(S.fsw, status & ~0x3800);
     state.set32(S.ftop, top);
     state.set32(S.ftags, bytes[fx + FX.ftw]);
+    // The host loads these from the image, where they are 0.
+    for (const field of [S.fop, S.fcs, S.fds]) state.set32(field, 0);
+    state.set64(S.fip, 0n);
+    state.set64(S.fdp, 0n);
     state.set32(S.mxcsr, bytes[fx + FX.mxcsr] | (bytes[fx + FX.mxcsr + 1] << 8));
     u8.set(bytes.subarray(fx + FX.xmm, fx + FX.xmm + 256), STATE + S.xmm);
     const st = fx + FX.st;

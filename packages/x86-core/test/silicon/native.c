@@ -96,6 +96,7 @@ static void store_result(ucontext_t *uc, uint32_t trap) {
   memcpy(s->fx, uc->uc_mcontext.fpregs, 464);
   memcpy(s->window, (void *)(uintptr_t)WINDOW_ADDRESS, WINDOW_SIZE);
   memset((void *)(uintptr_t)start, 0xcc, s->code_length);
+  memset((void *)(uintptr_t)(READ_ONLY_ADDRESS - 64), 0, 64);
 }
 
 static void handler(int signal, siginfo_t *info, void *context) {
