@@ -142,6 +142,7 @@ describeKvm("threads", () => {
     const worker = await startWorker(
       `const vm = kvm.Vm.attach(data);
        vm.setUserMemoryRegion({ slot: 3, guestPhysAddr: 0x100000, memory: kvm.createSharedMemory(4096) });
+       setInterval(() => {}, 1000); // stays until it is terminated
        parentPort.postMessage("set");`,
       machine.vm.handle,
     );
