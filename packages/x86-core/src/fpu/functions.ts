@@ -1,5 +1,6 @@
 import type { CpuContext } from "../cpu/context.js";
 import {
+  Class80,
   type Float80,
   type FloatContext,
   f80Absolute,
@@ -20,10 +21,10 @@ import {
   f80YLog2X,
   f80YLog2XPlus1,
   float80,
-  IE,
   INCOMPLETE,
   isAborted,
 } from "../softfloat/index.js";
+import { S } from "../state/layout.js";
 import type { State } from "../state/state.js";
 import { INDEFINITE, overflow, settle, underflow } from "./commit.js";
 import { CONDITIONS, RELATION_CONDITIONS } from "./compare.js";
@@ -37,6 +38,10 @@ const ZERO = float80();
 
 type Unary = (context: FloatContext, a: Float80, out: Float80) => boolean;
 type Binary = (context: FloatContext, a: Float80, b: Float80, out: Float80) => boolean;
+
+function clear(state: State, conditions: number): void {
+  state.set32(S.fsw, state.get32(S.fsw) & ~conditions);
+}
 
 /** ST(0) is replaced. */
 const replace = (compute: Unary) => (state: State) => {
@@ -85,20 +90,22 @@ const combineAndPop = (compute: Binary) => (state: State) => {
   pop(state);
 };
 
-/** FSIN FCOS: an operand out of range sets C2 and stays. */
+/** FSIN FCOS: an operand out of range sets C2 and stays. C2 is 0 after everything else, faults included. */
 const reduced = (compute: Unary) => (state: State) => {
+  clear(state, FSW.C2);
   if (isEmpty(state, 0)) {
     if (underflow(state)) writeStack(state, 0, INDEFINITE);
     return;
   }
   const context = begin(state);
   const done = compute(context, readStack(state, 0, st0), result);
-  settle(state, context, FSW.C2, done || isAborted(context) ? 0 : FSW.C2);
+  settle(state, context, 0, done || isAborted(context) ? 0 : FSW.C2);
   if (done) writeStack(state, 0, result);
 };
 
 /** FSINCOS FPTAN FXTRACT: one result replaces ST(0), the other is pushed. */
 const replaceAndPush = (compute: Binary, outOfRange: boolean) => (state: State) => {
+  if (outOfRange) clear(state, FSW.C2);
   const empty = isEmpty(state, 0);
   if (empty || !isEmpty(state, 7)) {
     if (!(empty ? underflow(state) : overflow(state))) return;
@@ -108,38 +115,48 @@ const replaceAndPush = (compute: Binary, outOfRange: boolean) => (state: State) 
   }
   const context = begin(state);
   const done = compute(context, readStack(state, 0, st0), result, pushed);
-  settle(state, context, outOfRange ? FSW.C2 : 0, outOfRange && !done && !isAborted(context) ? FSW.C2 : 0);
+  settle(state, context, 0, outOfRange && !done && !isAborted(context) ? FSW.C2 : 0);
   if (!done) return;
   writeStack(state, 0, result);
   push(state, pushed);
 };
 
-/** FPREM and FPREM1: the low bits of the quotient go to C0, C3 and C1; C2 says that the reduction is incomplete. */
+/**
+ * FPREM and FPREM1: the low bits of the quotient go to C0, C3 and C1; C2 says that the reduction is incomplete. Where
+ * there is no quotient C0 and C3 stay.
+ */
 const remainder = (nearest: boolean) => (state: State) => {
+  clear(state, FSW.C2);
   if (isEmpty(state, 0) || isEmpty(state, 1)) {
     if (underflow(state)) writeStack(state, 0, INDEFINITE);
     return;
   }
   const context = begin(state);
-  const quotient = f80Remainder(context, readStack(state, 0, st0), readStack(state, 1, st1), nearest, result);
-  if (isAborted(context)) return settle(state, context);
+  readStack(state, 0, st0);
+  readStack(state, 1, st1);
+  const quotient = f80Remainder(context, st0, st1, nearest, result);
+  const hasQuotient = !isAborted(context) && isDividend(f80Classify(st0)) && isDivisor(f80Classify(st1));
   const conditions =
     quotient === INCOMPLETE
       ? FSW.C2
       : (quotient & 4 ? FSW.C0 : 0) | (quotient & 2 ? FSW.C3 : 0) | (quotient & 1 ? FSW.C1 : 0);
-  settle(state, context, CONDITIONS, conditions);
-  writeStack(state, 0, result);
+  settle(state, context, hasQuotient ? CONDITIONS : 0, hasQuotient ? conditions : 0);
+  if (!isAborted(context)) writeStack(state, 0, result);
 };
+
+const isOrdinary = (kind: number): boolean => kind === Class80.Normal || kind === Class80.Denormal;
+const isDividend = (kind: number): boolean => isOrdinary(kind) || kind === Class80.Zero;
+const isDivisor = (kind: number): boolean => isOrdinary(kind) || kind === Class80.Infinity;
 
 function test(state: State): void {
   if (isEmpty(state, 0)) {
-    if (underflow(state)) settle(state, begin(state), CONDITIONS, CONDITIONS);
+    underflow(state);
+    state.set32(S.fsw, state.get32(S.fsw) | CONDITIONS);
     return;
   }
   const context = begin(state);
   const relation = f80Compare(context, readStack(state, 0, st0), ZERO, true);
-  if (context.flags & ~context.masks & IE) settle(state, context);
-  else settle(state, context, CONDITIONS, RELATION_CONDITIONS[relation + 1]);
+  settle(state, context, CONDITIONS, RELATION_CONDITIONS[relation + 1]);
 }
 
 /** FXAM: C1 is the sign, of an empty register too. */

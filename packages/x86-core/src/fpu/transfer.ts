@@ -150,10 +150,10 @@ export function fpuConstant(cpu: CpuContext): void {
 export function fpuLoadStack(cpu: CpuContext): void {
   const { state } = cpu;
   const i = cpu.arg32(0) & 7;
-  if (!isEmpty(state, 7)) {
-    if (overflow(state)) push(state, INDEFINITE);
-  } else if (isEmpty(state, i)) {
+  if (isEmpty(state, i)) {
     if (underflow(state)) push(state, INDEFINITE);
+  } else if (!isEmpty(state, 7)) {
+    if (overflow(state)) push(state, INDEFINITE);
   } else {
     readStack(state, i, value);
     settle(state, begin(state));
@@ -161,16 +161,17 @@ export function fpuLoadStack(cpu: CpuContext): void {
   }
 }
 
-/** FST ST(i), FSTP ST(i). */
+/** FST ST(i), FSTP ST(i); the alias FSTP1 with an empty ST(0) only pops. */
 export function fpuStoreStack(cpu: CpuContext): void {
   const { state } = cpu;
   const i = cpu.arg32(0) & 7;
-  if (isEmpty(state, 0)) {
+  const empty = isEmpty(state, 0);
+  if (empty && !cpu.arg32(2)) {
     if (!underflow(state)) return;
     writeStack(state, i, INDEFINITE);
   } else {
     settle(state, begin(state));
-    writeStack(state, i, readStack(state, 0, value));
+    if (!empty) writeStack(state, i, readStack(state, 0, value));
   }
   if (cpu.arg32(1)) pop(state);
 }

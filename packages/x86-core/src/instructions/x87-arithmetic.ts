@@ -38,7 +38,7 @@ const compareStack =
     wait(o);
     notePointers(o);
     o.call("fpuCompare", o.i32(SOURCE.stack | form | (pops << COMPARE.POPS)), i ?? o.i32(1));
-    if (form & COMPARE.FLAGS) o.if(o.result(32, 0), () => o.setImage(o.result(32, 1)));
+    if (form & COMPARE.FLAGS) o.setImage(o.result(32));
   };
 
 /** The eight operations of one opcode on a memory operand of size `size`. */

@@ -1,9 +1,8 @@
 import type { HelperName } from "../semantics/helpers.js";
-import { type Ops, VECTOR } from "../semantics/ops.js";
+import { VECTOR } from "../semantics/ops.js";
 import { clearC1, notePointers, physical, pop, setEmpty, wait } from "../semantics/x87.js";
 import { S } from "../state/layout.js";
 import { ins, type Options, type Row, type Semantics } from "../table/row.js";
-import type { Val } from "../wasm/code.js";
 
 const x87: Options = { unit: "x87" };
 
@@ -75,14 +74,18 @@ const loadControlWord: Semantics = (o, address) => {
   o.setState32(S.fsw, o.or(32, o.and(32, fsw, o.i32(0x7f7f)), o.mul(32, pending, o.i32(0x8080))));
 };
 
-/** The helper knows the 14- or 28-byte forms by its first argument. */
-const image = (o: Ops, helper: HelperName, address: Val): void =>
-  o.call(helper, o.i32(o.operandSize === 16 ? 0 : 1), address);
+/**
+ * FLDENV, FNSTENV, FRSTOR, FNSAVE. The helper knows the 14- or 28-byte form by its first argument. The first byte is
+ * tried here, where a bad address in the stack segment raises #SS.
+ */
 const environment =
-  (helper: HelperName, waits: boolean): Semantics =>
+  (helper: HelperName, direction: "load" | "store"): Semantics =>
   (o, address) => {
-    if (waits) wait(o);
-    image(o, helper, address);
+    if (direction === "load") {
+      wait(o);
+      o.load(8, address);
+    } else o.loadForWrite(8, address);
+    o.call(helper, o.i32(o.operandSize === 16 ? 0 : 1), address);
   };
 const sized: Options = { unit: "x87", operandSized: true };
 
@@ -121,8 +124,8 @@ export const x87ControlRows: Row[] = [
   ins("D9 /7", "FNSTCW Mw:w", "", controlWord, x87),
   ins("DD /7", "FNSTSW Mw:w", "", statusWord, x87),
   ins("DF =E0", "FNSTSW AX:w", "", statusWord, x87),
-  ins("D9 /4", "FLDENV Ae", "", environment("fpuLoadEnvironment", true), sized),
-  ins("D9 /6", "FNSTENV Ae:w", "", environment("fpuStoreEnvironment", false), sized),
-  ins("DD /4", "FRSTOR Ast", "", environment("fpuRestore", true), sized),
-  ins("DD /6", "FNSAVE Ast:w", "", environment("fpuSave", false), sized),
+  ins("D9 /4", "FLDENV Ae", "", environment("fpuLoadEnvironment", "load"), sized),
+  ins("D9 /6", "FNSTENV Ae:w", "", environment("fpuStoreEnvironment", "store"), sized),
+  ins("DD /4", "FRSTOR Ast", "", environment("fpuRestore", "load"), sized),
+  ins("DD /6", "FNSAVE Ast:w", "", environment("fpuSave", "store"), sized),
 ];

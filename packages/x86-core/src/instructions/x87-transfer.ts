@@ -24,28 +24,28 @@ const load =
     o.call("fpuLoad", o.i32(FORMAT[format]), low, high);
   };
 
-/** FST, FIST, FISTTP, FBSTP to memory. Status, tags and TOP change once the store has succeeded. */
+/**
+ * FST, FIST, FISTTP, FBSTP to memory. The destination is checked first, even when an unmasked exception prevents the
+ * store; status, tags and TOP change only once nothing can fault any more.
+ */
 const store =
   (format: Format, pops: boolean, truncate = false): Semantics =>
   (o, address) => {
     wait(o);
+    const place = o.loadForWrite(isWide(format) ? 64 : WIDTH[format], address);
+    const second = isWide(format) ? o.loadForWrite(16, upper(o, address)) : undefined;
+    notePointers(o, address);
     o.call("fpuStore", o.i32(FORMAT[format] | (truncate ? TRUNCATE : 0)));
     const low = o.result(isWide(format) ? 64 : WIDTH[format], 0);
     const high = o.result(16, 1);
     const status = o.result(32, 2);
     const deliver = o.result(32, 3);
+    o.setState32(S.fsw, status);
     o.if(deliver, () => {
-      if (isWide(format)) {
-        // Both parts are known to be writable before the first one is written.
-        const first = o.loadForWrite(64, address);
-        const second = o.loadForWrite(16, upper(o, address));
-        first.store(low);
-        second.store(high);
-      } else o.store(WIDTH[format], address, low);
+      place.store(low);
+      second?.store(high);
       if (pops) pop(o);
     });
-    o.setState32(S.fsw, status);
-    notePointers(o, address);
   };
 
 const loadStack: Semantics = (o, i) => {
@@ -54,11 +54,11 @@ const loadStack: Semantics = (o, i) => {
   o.call("fpuLoadStack", i);
 };
 const storeStack =
-  (pops: boolean): Semantics =>
+  (pops: boolean, lenient = false): Semantics =>
   (o, i) => {
     wait(o);
     notePointers(o);
-    o.call("fpuStoreStack", i, o.i32(pops ? 1 : 0));
+    o.call("fpuStoreStack", i, o.i32(pops ? 1 : 0), o.i32(lenient ? 1 : 0));
   };
 const exchange: Semantics = (o, i) => {
   wait(o);
@@ -94,7 +94,7 @@ export const x87TransferRows: Row[] = [
   ins("DD /3", "FSTP Aq:w", "", store("f64", true), x87),
   ins("DB /7", "FSTP At:w", "", store("f80", true), x87),
   ins("DD /3", "FSTP T", "", storeStack(true), x87),
-  ins("D9 /3", "FSTP1 T", "", storeStack(true), x87),
+  ins("D9 /3", "FSTP1 T", "", storeStack(true, true), x87),
   ins("DF /2", "FSTP8 T", "", storeStack(true), x87),
   ins("DF /3", "FSTP9 T", "", storeStack(true), x87),
   ins("DF /0", "FILD Aw", "", load("i16"), x87),

@@ -2,7 +2,7 @@
 export const fpuHelpers = [
   // (operation, source and destination, bits of the memory operand or i)
   "fpuArithmetic",
-  // (source, pops and kind, bits of the memory operand or i) -> 1 to write the flags, their image
+  // (source, pops and kind, bits of the memory operand or i) -> image of the flags
   "fpuCompare",
   // (second opcode byte): instructions on ST(0) and ST(1)
   "fpuFunction",
@@ -14,7 +14,7 @@ export const fpuHelpers = [
   "fpuStore",
   // (i): FLD ST(i)
   "fpuLoadStack",
-  // (i, 1 to pop): FST ST(i)
+  // (i, 1 to pop, 1 when an empty register is no fault): FST ST(i)
   "fpuStoreStack",
   // (i)
   "fpuExchange",
