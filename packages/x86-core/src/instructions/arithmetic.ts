@@ -126,6 +126,18 @@ const cmpxchg: Semantics = (o, destination, source) => {
   return o.select(equal, source, destination);
 };
 
+/** With a register, a failed comparison does not even clear the upper half of a 32-bit destination. */
+const cmpxchgRegister: Semantics = (o, destination, source) => {
+  const { w } = o;
+  const accumulator = o.gpr(w, 0);
+  differenceFlags(o, accumulator, destination, o.sub(w, accumulator, destination));
+  o.if(
+    o.eq(w, accumulator, destination),
+    () => o.setRegister(w, "a", source),
+    () => o.setGpr(w, 0, destination),
+  );
+};
+
 /** CMPXCHG8B/16B: compares rDX:rAX with memory, stores rCX:rBX when equal, else loads. */
 const cmpxchgPair: Semantics = (o, address) => {
   const half = o.operandSize === 64 ? 64 : 32;
@@ -176,8 +188,10 @@ export const arithmeticRows: Row[] = [
   ins("FF /1", "DEC Ev:rw", "MMMMM-", step("sub"), lock),
   ins("0F C0 /r", "XADD Eb:rw Gb:rw", arithmetic, xadd, lock),
   ins("0F C1 /r", "XADD Ev:rw Gv:rw", arithmetic, xadd, lock),
-  ins("0F B0 /r", "CMPXCHG Eb:rw Gb", arithmetic, cmpxchg, lock),
-  ins("0F B1 /r", "CMPXCHG Ev:rw Gv", arithmetic, cmpxchg, lock),
+  ins("0F B0 /r", "CMPXCHG Mb:rw Gb", arithmetic, cmpxchg, lock),
+  ins("0F B0 /r", "CMPXCHG Rb Gb", arithmetic, cmpxchgRegister),
+  ins("0F B1 /r", "CMPXCHG Mv:rw Gv", arithmetic, cmpxchg, lock),
+  ins("0F B1 /r", "CMPXCHG Rv Gv", arithmetic, cmpxchgRegister),
   // CMPXCHG8B becomes CMPXCHG16B with REX.W.
   ins("NP 0F C7 /1", "CMPXCHG8B A", "--M---", cmpxchgPair, { lock: true, feature: "cx8", operandSized: true }),
   ins("66 0F 38 F6 /r", "ADCX Gy:rw Ey", "-----M", addThrough("C"), { feature: "adx" }),

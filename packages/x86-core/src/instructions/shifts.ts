@@ -43,7 +43,8 @@ const shr: Semantics = (o, a, rawCount) => {
     const r = o.shrU(w, a, count);
     const carry = o.bit(w, o.shrU(w, a, o.code.op("i32.sub", count, o.i32(1))), 0);
     o.setResult(w, r);
-    o.setCarryOverflow(carry, o.msb(w, a));
+    // For a count of 1 the sign of the operand, which stands one bit lower now.
+    o.setCarryOverflow(carry, o.bit(w, r, w - 2));
     return r;
   });
 };
@@ -152,13 +153,13 @@ const doubleShift =
       let r: Val;
       let carry: Val;
       if (w === 16) {
-        // Both operands, and the first again, in one 48-bit row: counts of 17 to 31 bring the first in once more.
+        // Both operands, and the second again, in one 48-bit row: counts of 17 to 31 bring the second in once more.
         const first = o.zext(16, 64, a);
         const second = o.zext(16, 64, b);
         const row =
           direction === "left"
-            ? o.or(64, o.or(64, o.shl(64, first, 32), o.shl(64, second, 16)), first)
-            : o.or(64, o.or(64, first, o.shl(64, second, 16)), o.shl(64, first, 32));
+            ? o.or(64, o.or(64, o.shl(64, first, 32), o.shl(64, second, 16)), second)
+            : o.or(64, o.or(64, first, o.shl(64, second, 16)), o.shl(64, second, 32));
         const wide = o.zext(32, 64, count);
         const before = o.sub(64, wide, o.i64(1));
         if (direction === "left") {
@@ -168,7 +169,7 @@ const doubleShift =
           r = o.trunc(64, 16, o.shrU(64, row, wide));
           carry = o.bit(64, o.shrU(64, row, before), 0);
         }
-        carry = o.code.op("i32.and", carry, o.i32(1));
+        carry = o.code.op("i32.and", carry, o.ltU(32, count, o.i32(17)));
       } else {
         const rest = o.sub(w, o.const(w, w), n);
         if (direction === "left") {
@@ -180,7 +181,10 @@ const doubleShift =
         }
       }
       o.setResult(w, r);
-      o.setCarryOverflow(carry, o.differ(o.msb(w, r), o.msb(w, a)));
+      // For a count of 1 whether the sign changed; for others as AMD processors do.
+      let sign = o.msb(w, r);
+      if (direction === "left" && w === 16) sign = o.both(sign, o.ltU(32, count, o.i32(16)));
+      o.setCarryOverflow(carry, o.differ(sign, direction === "right" ? o.bit(w, r, w - 2) : carry));
       return r;
     });
   };

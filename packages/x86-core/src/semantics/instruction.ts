@@ -127,7 +127,7 @@ export function buildInstruction(code: Code, row: Row, variant: Variant, around:
     .filter((operand) => (operand.read || operand.form === "address") && operand.place !== "relative")
     .map(read);
   // Conversions change the x87 state even when they raise #XM; stores only once the store has succeeded.
-  const early = usesMmxRegister(row, variant) && !(variant.memory && rm?.write) && !row.options.addressSized;
+  const early = usesMmxRegister(row, variant) && !(variant.memory && rm?.write);
   if (early) enterMmxState(o);
   const outcome = row.semantics(o, ...inputs);
   const results = outcome === undefined ? [] : Array.isArray(outcome) ? (outcome as Val[]) : [outcome as Val];

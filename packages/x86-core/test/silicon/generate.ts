@@ -1,4 +1,4 @@
-import { operandWidth } from "../../src/semantics/instruction.js";
+import { accessBytes } from "../../src/semantics/instruction.js";
 import type { Operand } from "../../src/table/operands.js";
 import type { Row } from "../../src/table/row.js";
 import { type Address, type Encoding, encode } from "./encode.js";
@@ -66,10 +66,8 @@ export class CaseMaker {
     this.#row = shape.row;
     this.#filler = fillerOf(shape.row);
     this.#rm = shape.row.operands.find((operand) => operand.place === "rm");
-    this.#accessBytes =
-      this.#rm && this.#rm.form !== "address" && this.#rm.form !== "offset"
-        ? operandWidth(this.#rm.size, shape.operandSize) / 8
-        : 0;
+    const known = this.#rm && this.#rm.form !== "offset" && !(this.#rm.form === "address" && this.#rm.size === "none");
+    this.#accessBytes = known ? accessBytes(this.#rm!, shape.operandSize) : 0;
     this.#usesFx = shape.row.options.unit !== undefined || shape.row.operands.some((operand) => operand.file !== "gpr");
   }
 
@@ -150,7 +148,8 @@ export class CaseMaker {
       if (kind < 10) return WINDOW_MIDDLE - random.below(size + 1);
     }
     const room = Math.max(size, 16);
-    if (this.#rm?.form === "address") return WINDOW_ADDRESS + (random.oneIn(2) ? 0 : 16 * random.below(24));
+    if (this.#rm?.form === "address" && size === 0)
+      return WINDOW_ADDRESS + (random.oneIn(2) ? 0 : 16 * random.below(24));
     const offset = random.below(WINDOW_SIZE - room);
     const aligned = this.#row.options.aligned ? !random.oneIn(12) : random.oneIn(2);
     return WINDOW_ADDRESS + (aligned ? offset & ~15 : offset);
