@@ -216,8 +216,9 @@ export class I8259a {
   #operation3(value: number): void {
     const s = this.#s;
     if (value & 0x40) s.specialMask = (value & 0x20) !== 0;
-    s.poll = (value & 0x04) !== 0;
-    if (!s.poll && value & 0x02) s.readIsr = (value & 0x01) !== 0;
+    // A poll waits for its read, whatever other OCW3 comes in between.
+    if (value & 0x04) s.poll = true;
+    else if (value & 0x02) s.readIsr = (value & 0x01) !== 0;
   }
 
   #endOfInterrupt(input: number, rotate: boolean): void {

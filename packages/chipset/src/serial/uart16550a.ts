@@ -236,6 +236,10 @@ export class Uart16550a implements PortDevice, Device<UartState> {
 
   #readReceiver(): number {
     const { rx } = this.#s;
+    if (rx.count === 0) {
+      // Without FIFOs the receiver buffer keeps its last byte.
+      return this.#fifos ? 0 : rx.bytes[(rx.head + FIFO_SIZE - 1) % FIFO_SIZE];
+    }
     const byte = rx.bytes[rx.head];
     dropByte(rx);
     this.#s.errorsRead = false;
