@@ -7,6 +7,8 @@ export default defineConfig({
   resolve: {
     // Tests run the sources of every package, so that no build is needed first, except where a worker is started.
     alias: [
+      // Its entry starts a worker, which is a file of the build.
+      { find: /^@softmetal\/vmm$/, replacement: source("./packages/vmm/dist/node/index.js") },
       { find: /^@softmetal\/([^/]+)\/([^/]+)$/, replacement: source("./packages/$1/src/$2/index.ts") },
       { find: /^@softmetal\/([^/]+)$/, replacement: source("./packages/$1/src/index.ts") },
     ],

@@ -1,3 +1,8 @@
+import { defineConfig } from "tsup";
 import { library } from "../../tsup.base.js";
 
-export default library({ index: "src/index.ts" });
+// Index and worker of an environment lie in one folder: the index starts the worker beside it.
+export default defineConfig([
+  library({ index: "src/node/index.ts", worker: "src/node/worker.ts" }, { outDir: "dist/node", platform: "node" }),
+  library({ index: "src/browser/index.ts", worker: "src/browser/worker.ts" }, { outDir: "dist/browser" }),
+]);

@@ -70,7 +70,8 @@ export const controlRows: Row[] = [
   ins("E2", "LOOP Jb", "", loop(undefined), { ...relative, addressSized: true }),
   ins("E3", "JCXZ Jb", "", jcxz, { ...relative, addressSized: true }),
   ins("90", "NOP", "", () => undefined, { withoutRexB: true }),
-  ins("0F 1F /0", "NOP", "", () => undefined),
+  // Reserved NOPs, ENDBR64 among them: their operand is decoded, never accessed.
+  ...["19", "1A", "1B", "1C", "1D", "1E", "1F"].map((opcode) => ins(`0F ${opcode} /r`, "NOP", "", () => undefined)),
   ins("F5", "CMC", "-----M", (o) => o.setCarry(o.isNot(o.flag("C")))),
   ins("F8", "CLC", "-----0", (o) => o.setCarry(o.i32(0))),
   ins("F9", "STC", "-----1", (o) => o.setCarry(o.i32(1))),

@@ -1,0 +1,16 @@
+import type { Request } from "../worker/protocol.js";
+import { serve } from "../worker/serve.js";
+
+/** The part of a dedicated worker's scope that is used here. */
+interface WorkerScope {
+  postMessage(message: unknown): void;
+  onmessage: ((event: { data: Request }) => void) | null;
+}
+const scope = globalThis as unknown as WorkerScope;
+
+serve({
+  post: (message) => scope.postMessage(message),
+  listen: (listener) => {
+    scope.onmessage = (event) => listener(event.data);
+  },
+});

@@ -1,0 +1,31 @@
+import { type MachineConfig, MachineError } from "../api.js";
+import { LARGEST_RAM, SMALLEST_RAM } from "./memory-map.js";
+
+const MIB = 1024 * 1024;
+
+/**
+ * Checks what can be known without making the machine; gives the configuration back.
+ * @throws MachineError `bad-config`, `accelerator-unavailable`
+ */
+export function checkConfig(config: MachineConfig): MachineConfig {
+  const fail = (message: string): never => {
+    throw new MachineError("bad-config", message);
+  };
+  const { memory, cpus = 1, devices = {} } = config;
+  if (!Number.isInteger(memory) || memory < SMALLEST_RAM || memory > LARGEST_RAM || memory % 65536 !== 0) {
+    fail(
+      `The guest's memory must be ${SMALLEST_RAM / MIB} MiB to ${LARGEST_RAM / MIB} MiB, in steps of 64 KiB, not ${memory} bytes.`,
+    );
+  }
+  if (cpus !== 1) fail(`The translator runs one processor, not ${cpus}.`);
+  const ports = devices.serialPorts ?? 1;
+  if (!Number.isInteger(ports) || ports < 0 || ports > 4) fail(`A machine has 0 to 4 serial ports, not ${ports}.`);
+  const exit = devices.isaDebugExit?.port;
+  if (exit !== undefined && !(Number.isInteger(exit) && exit >= 0 && exit <= 0xfffc)) {
+    fail(`The port of isa-debug-exit must be 0 to 0xfffc, not ${exit}.`);
+  }
+  if (config.accel === "kvm") {
+    throw new MachineError("accelerator-unavailable", "This version has no KVM engine: choose the translator.");
+  }
+  return config;
+}

@@ -1,0 +1,186 @@
+import { type MachineConfig, type MachineEnd, MachineError, type MachineStatistics } from "../api.js";
+import { TranslatorMachine } from "../machine/translator.js";
+import type { Endpoint, Report, Request } from "./protocol.js";
+
+/** Milliseconds that the guest runs before messages get their turn. */
+const TURN = 4;
+/** The longest a timer of the host is set for. */
+const LONGEST_REST = 1000;
+
+/** Lets waiting messages be handled; much faster than a timer. */
+class Turn {
+  readonly #channel = new MessageChannel();
+  #resume: () => void = () => {};
+  constructor() {
+    this.#channel.port1.onmessage = () => this.#resume();
+  }
+  next(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#resume = resolve;
+      this.#channel.port2.postMessage(0);
+    });
+  }
+}
+
+/** Runs one machine in this thread, driven by messages. */
+export function serve(endpoint: Endpoint<Report, Request>): void {
+  new Server(endpoint);
+}
+
+class Server {
+  #machine: TranslatorMachine | undefined;
+  #running = false;
+  #looping = false;
+  #wake: (() => void) | undefined;
+  #debug: number[] = [];
+  readonly #turn = new Turn();
+
+  constructor(readonly endpoint: Endpoint<Report, Request>) {
+    endpoint.listen((request) => this.#handle(request));
+  }
+
+  #handle(request: Request): void {
+    if (request.type === "create") return this.#create(request.config);
+    const machine = this.#machine;
+    if (!machine) return;
+    switch (request.type) {
+      case "start":
+      case "resume":
+        machine.resume();
+        this.#running = true;
+        this.#done(request.id);
+        void this.#loop();
+        return;
+      case "pause":
+        this.#running = false;
+        machine.pause();
+        this.#wakeUp();
+        return this.#done(request.id);
+      case "reset":
+        try {
+          machine.reset();
+        } catch (error) {
+          machine.finish(describe(error));
+        }
+        this.#wakeUp();
+        return this.#done(request.id);
+      case "powerButton":
+        machine.platform.power.pressPowerButton();
+        this.#wakeUp();
+        return this.#done(request.id);
+      case "powerOff":
+        machine.finish({ reason: "poweroff" });
+        if (this.#looping) this.#wakeUp();
+        else this.#finish(machine);
+        return this.#done(request.id);
+      case "statistics":
+        return this.#done(request.id, statistics(machine));
+      case "serialInput":
+        machine.serial[request.port].send(request.bytes);
+        machine.platform.uarts[request.port].resumeReceive();
+        return this.#wakeUp();
+      case "serialCredit":
+        machine.serial[request.port].addCredit(request.bytes);
+        machine.platform.uarts[request.port].resumeTransmit();
+        return this.#wakeUp();
+    }
+  }
+
+  #create(config: MachineConfig): void {
+    try {
+      this.#machine = new TranslatorMachine(config, this);
+      this.endpoint.post({ type: "created" });
+    } catch (error) {
+      const code = error instanceof MachineError ? error.code : "internal-error";
+      this.endpoint.post({ type: "failed", code, message: error instanceof Error ? error.message : String(error) });
+    }
+  }
+
+  #done(id: number, counters?: MachineStatistics): void {
+    this.endpoint.post({ type: "done", id, ...(counters ? { statistics: counters } : {}) });
+  }
+
+  // --- events of the machine ---
+
+  debugConsole(byte: number): void {
+    this.#debug.push(byte);
+  }
+  serialConsumed(port: number): void {
+    this.endpoint.post({ type: "serialConsumed", port });
+  }
+  reset(cause: "guest" | "triple-fault"): void {
+    this.endpoint.post({ type: "reset", cause });
+  }
+
+  #flush(machine: TranslatorMachine): void {
+    machine.serial.forEach((channel, port) => {
+      const bytes = channel.takeOutput();
+      if (bytes) this.endpoint.post({ type: "serialOutput", port, bytes });
+    });
+    if (this.#debug.length > 0) {
+      this.endpoint.post({ type: "debugConsole", bytes: Uint8Array.from(this.#debug) });
+      this.#debug = [];
+    }
+  }
+
+  async #loop(): Promise<void> {
+    const machine = this.#machine;
+    if (!machine || this.#looping) return;
+    this.#looping = true;
+    let turnEnds = performance.now() + TURN;
+    while (this.#running && !machine.end) {
+      let rest: number;
+      try {
+        rest = machine.runSlice();
+      } catch (error) {
+        machine.finish(describe(error));
+        break;
+      }
+      if (rest > 0) {
+        this.#flush(machine);
+        await this.#rest(rest);
+      } else if (performance.now() >= turnEnds) {
+        this.#flush(machine);
+        await this.#turn.next();
+      } else continue;
+      turnEnds = performance.now() + TURN;
+    }
+    this.#looping = false;
+    this.#flush(machine);
+    if (machine.end) this.#finish(machine);
+  }
+
+  #finish(machine: TranslatorMachine): void {
+    this.endpoint.post({ type: "ended", end: machine.end!, statistics: statistics(machine) });
+  }
+
+  /** Sleeps for some milliseconds, or until a message changes something. */
+  #rest(milliseconds: number): Promise<void> {
+    // A timer of the host is late by up to a millisecond: wake early and spin the rest in slices.
+    if (milliseconds < 1) return this.#turn.next();
+    return new Promise((resolve) => {
+      const finish = () => {
+        clearTimeout(timer);
+        this.#wake = undefined;
+        resolve();
+      };
+      const timer = setTimeout(finish, Math.min(milliseconds, LONGEST_REST));
+      this.#wake = finish;
+    });
+  }
+  #wakeUp(): void {
+    this.#wake?.();
+  }
+}
+
+function statistics(machine: TranslatorMachine): MachineStatistics {
+  return {
+    instructions: machine.instructions,
+    busyMilliseconds: machine.busyMilliseconds,
+    resets: machine.resets,
+  };
+}
+
+function describe(error: unknown): MachineEnd {
+  return { reason: "internal-error", message: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+}
