@@ -75,17 +75,24 @@ const loadControlWord: Semantics = (o, address) => {
 };
 
 /**
- * FLDENV, FNSTENV, FRSTOR, FNSAVE. The helper knows the 14- or 28-byte form by its first argument. The first byte is
- * tried here, where a bad address in the stack segment raises #SS.
+ * FLDENV, FNSTENV, FRSTOR, FNSAVE. The helper knows the 14- or 28-byte form by its first argument. The first field
+ * and the last byte are tried here, as the processor does: nothing is written before a fault.
  */
 const environment =
-  (helper: HelperName, direction: "load" | "store"): Semantics =>
+  (helper: HelperName, direction: "load" | "store", registers = 0): Semantics =>
   (o, address) => {
+    const wide = o.operandSize !== 16;
+    const field = wide ? 32 : 16;
+    const last = o.wrapAddress(o.add(64, address, o.i64((wide ? 28 : 14) + registers - 1)));
     if (direction === "load") {
       wait(o);
-      o.load(8, address);
-    } else o.loadForWrite(8, address);
-    o.call(helper, o.i32(o.operandSize === 16 ? 0 : 1), address);
+      o.load(field, address);
+      o.load(8, last);
+    } else {
+      o.loadForWrite(field, address);
+      o.loadForWrite(8, last);
+    }
+    o.call(helper, o.i32(wide ? 1 : 0), address);
   };
 const sized: Options = { unit: "x87", operandSized: true };
 
@@ -126,6 +133,6 @@ export const x87ControlRows: Row[] = [
   ins("DF =E0", "FNSTSW AX:w", "", statusWord, x87),
   ins("D9 /4", "FLDENV Ae", "", environment("fpuLoadEnvironment", "load"), sized),
   ins("D9 /6", "FNSTENV Ae:w", "", environment("fpuStoreEnvironment", "store"), sized),
-  ins("DD /4", "FRSTOR Ast", "", environment("fpuRestore", "load"), sized),
-  ins("DD /6", "FNSAVE Ast:w", "", environment("fpuSave", "store"), sized),
+  ins("DD /4", "FRSTOR Ast", "", environment("fpuRestore", "load", 80), sized),
+  ins("DD /6", "FNSAVE Ast:w", "", environment("fpuSave", "store", 80), sized),
 ];
