@@ -1,6 +1,7 @@
 import type { BitmapStore } from "../bitmaps/store.js";
 import type { LuksVolume } from "../crypto/luks.js";
 import type { Disk, Extent, StatusOptions, WriteZeroesOptions } from "../disk.js";
+import { Qcow2Error } from "../errors.js";
 import type { RandomAccessFile } from "../file.js";
 import { roundUp } from "../format/binary.js";
 import { COMPATIBLE, INCOMPATIBLE } from "../format/constants.js";
@@ -86,20 +87,30 @@ export class Qcow2Image implements Disk {
   async write(data: Uint8Array, offset: number): Promise<void> {
     this.core.checkWritable();
     this.core.checkRange(offset, data.length, this.size);
-    await this.#writer.write(data, offset);
+    await this.#change(() => this.#writer.write(data, offset));
+  }
+
+  /** Runs a change; when it meets damaged metadata, the image is marked as corrupt and takes no more changes. */
+  async #change(action: () => Promise<void>): Promise<void> {
+    try {
+      await action();
+    } catch (error) {
+      if (error instanceof Qcow2Error && error.code === "corrupt") await this.core.markCorrupt(error);
+      throw error;
+    }
   }
 
   async writeZeroes(offset: number, length: number, options: WriteZeroesOptions = {}): Promise<void> {
     this.core.checkWritable();
     this.core.checkRange(offset, length, this.size);
-    await this.#zeroer.writeZeroes(offset, length, options.unmap !== false);
+    await this.#change(() => this.#zeroer.writeZeroes(offset, length, options.unmap !== false));
   }
 
   /** Whole clusters inside the range are given up and read as zeros (version 2 with a backing file: unchanged). */
   async discard(offset: number, length: number): Promise<void> {
     this.core.checkWritable();
     this.core.checkRange(offset, length, this.size);
-    await this.#zeroer.discard(offset, length);
+    await this.#change(() => this.#zeroer.discard(offset, length));
   }
 
   /** Writes one cluster compressed; it is stored plain when it does not shrink. */
@@ -112,7 +123,7 @@ export class Qcow2Image implements Disk {
     }
     if (core.hasDataFile) core.fail("unsupported", "compressed clusters do not go with an external data file");
     if (core.encrypted) core.fail("unsupported", "compressed clusters do not go with encryption");
-    await this.#compressed.write(data, offset);
+    await this.#change(() => this.#compressed.write(data, offset));
   }
 
   async flush(): Promise<void> {

@@ -33,7 +33,7 @@ export function findSnapshot(core: ImageCore, idOrName: string): SnapshotEntry {
   return found;
 }
 
-/** The L1 table of a snapshot; bytes beyond the end of the file are left away. */
+/** The L1 table of a snapshot. @throws Qcow2Error "corrupt", "too-large" */
 export async function snapshotL1(core: ImageCore, snapshot: SnapshotEntry): Promise<DataView> {
   const where = { file: core.name, structure: "snapshot table", offset: core.header.snapshotsOffset };
   if (snapshot.l1Size * 8 > MAX_L1_BYTES) {
@@ -42,9 +42,11 @@ export async function snapshotL1(core: ImageCore, snapshot: SnapshotEntry): Prom
   if (snapshot.l1TableOffset % core.geometry.clusterSize !== 0) {
     throw new Qcow2Error("corrupt", `L1 table of snapshot ${snapshot.id} is not aligned to a cluster`, where);
   }
-  const length = Math.max(0, Math.min(snapshot.l1Size * 8, core.host.end - snapshot.l1TableOffset));
+  if (snapshot.l1TableOffset + snapshot.l1Size * 8 > roundUp(core.host.end, core.geometry.clusterSize)) {
+    throw new Qcow2Error("corrupt", `L1 table of snapshot ${snapshot.id} reaches beyond the end of the file`, where);
+  }
   const data = new Uint8Array(snapshot.l1Size * 8);
-  await core.host.read(data.subarray(0, length), snapshot.l1TableOffset);
+  await core.host.read(data, snapshot.l1TableOffset);
   return new DataView(data.buffer);
 }
 

@@ -1,0 +1,173 @@
+import { describe, expect, it } from "vitest";
+import {
+  createQcow2,
+  MemoryFile,
+  openQcow2,
+  type Qcow2CreateOptions,
+  Qcow2Error,
+  type Qcow2Image,
+} from "../src/index.js";
+import { nodePlatform } from "../src/node/index.js";
+import { pattern, random } from "./support.js";
+
+const MUTANTS = Number(process.env.SOFTMETAL_FUZZ ?? 3000);
+const SEED = Number(process.env.SOFTMETAL_FUZZ_SEED ?? 1);
+/** One mutant may take this long, in milliseconds: far more than any needs, far less than a hang. */
+const PATIENCE = 10_000;
+
+const KB = 1024;
+const variants: Partial<Qcow2CreateOptions>[] = [
+  { clusterSize: 512 },
+  { clusterSize: 4096 },
+  { clusterSize: 1024, version: 2 },
+  { clusterSize: 16 * KB, extendedL2: true },
+  { clusterSize: 4096, compressionType: "zstd" },
+  { clusterSize: 1024, refcountBits: 1 },
+  { clusterSize: 2048, refcountBits: 64, lazyRefcounts: true },
+  { clusterSize: 4096, encryption: { format: "luks", passphrase: "x", iterTime: 1 } },
+];
+
+/** A small image that has everything its options allow. */
+async function seedImage(options: Partial<Qcow2CreateOptions>): Promise<Uint8Array> {
+  const file = new MemoryFile("seed");
+  await createQcow2(file, { size: 300 * KB, platform: nodePlatform, ...options });
+  const image = await openQcow2(file, { passphrase: "x", platform: nodePlatform });
+  const { clusterSize } = image;
+  await image.write(pattern(40 * KB, 1), 5000);
+  if (options.refcountBits !== 1) await image.createSnapshot({ name: "one" });
+  await image.write(pattern(10 * KB, 2), 20 * KB);
+  await image.writeZeroes(64 * KB, 32 * KB);
+  if (options.encryption === undefined) {
+    for (let at = 128 * KB; at < 160 * KB; at += clusterSize) await image.writeCompressed(pattern(clusterSize, at), at);
+  }
+  if (options.version !== 2) {
+    await image.createBitmap("b", { granularity: 512 });
+    await image.write(pattern(1000, 3), 200 * KB);
+  }
+  if (options.refcountBits !== 1) await image.createSnapshot({ name: "two" });
+  await image.close();
+  return file.bytes();
+}
+
+const INTERESTING = [0, 1, 0x1ff, 0x200, 0x7fff, 0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xfffffe00, 0xffffffff];
+
+function mutate(seed: Uint8Array, next: (limit: number) => number): Uint8Array {
+  let data = seed.slice();
+  const view = new DataView(data.buffer);
+  for (let count = 1 + next(4); count > 0; count--) {
+    // Metadata comes first in these files: half of the mutations go there, and many into the header.
+    const limit = [data.length, Math.min(data.length, 32 * KB), 120, 600][next(4)];
+    const at = next(limit - 8);
+    switch (next(7)) {
+      case 0:
+        data[at] ^= 1 << next(8);
+        break;
+      case 1:
+        data[at] = next(256);
+        break;
+      case 2:
+        view.setUint32(at & ~3, INTERESTING[next(INTERESTING.length)]);
+        break;
+      case 3:
+        view.setUint32(at & ~3, view.getUint32(at & ~3) + (next(2) === 0 ? 1 : -1) * 2 ** next(20));
+        break;
+      case 4:
+        data.copyWithin(at & ~7, next(data.length - 64) & ~7, (next(data.length - 64) & ~7) + 64);
+        break;
+      case 5:
+        view.setBigUint64(at & ~7, BigInt(next(2 ** 20)) << BigInt(next(56)));
+        break;
+      default:
+        data.fill(next(2) * 255, at, at + next(600));
+    }
+  }
+  if (next(10) === 0) data = data.slice(0, next(data.length));
+  return data;
+}
+
+/** Runs one thing that may fail, in the ways it is meant to fail. */
+async function attempt(action: () => Promise<void>): Promise<boolean> {
+  try {
+    await action();
+    return true;
+  } catch (error) {
+    if (error instanceof Qcow2Error) return false;
+    throw error;
+  }
+}
+
+async function exercise(image: Qcow2Image): Promise<void> {
+  const buffer = new Uint8Array(64 * KB);
+  const places = [0, 64 * KB, 128 * KB, 192 * KB, 256 * KB, Math.floor(image.size / 2), image.size - buffer.length];
+  for (const at of places) await attempt(() => image.read(buffer, Math.max(0, at)));
+  await attempt(async () => {
+    for (let at = 0, left = 50; at < image.size && left > 0; left--)
+      at += (await image.status(at, image.size - at)).length;
+  });
+  await attempt(async () => {
+    let left = 50;
+    for await (const _range of image.dirtyRanges("b")) if (left-- === 0) break;
+  });
+}
+
+describe("mutated images", () => {
+  it(`${MUTANTS} mutants give typed errors or work`, { timeout: 3_600_000 }, async () => {
+    const seeds = await Promise.all(variants.map(seedImage));
+    let opened = 0;
+    let repaired = 0;
+    for (let i = 0; i < MUTANTS; i++) {
+      const seed = (SEED * 1_000_003 + i * 7919) | 0;
+      const next = random(seed);
+      for (let warm = 0; warm < 4; warm++) next(2);
+      const data = mutate(seeds[i % seeds.length], next);
+      const begin = performance.now();
+      try {
+        const options = {
+          platform: nodePlatform,
+          metadataOnly: true,
+          backing: "none",
+          dataFile: new MemoryFile(),
+        } as const;
+        await attempt(async () => {
+          const image = await openQcow2(new MemoryFile("mutant", data), { ...options, readOnly: true });
+          opened++;
+          await exercise(image);
+          await attempt(async () => void (await image.check()));
+          await image.close();
+        });
+        const file = new MemoryFile("mutant", data);
+        await attempt(async () => {
+          const image = await openQcow2(file, { ...options, repair: true });
+          await attempt(async () => {
+            const result = await image.check({ repair: "all" });
+            if (result.corruptions > result.corruptionsFixed || result.checkErrors > 0) return;
+            repaired++;
+            const again = await image.check();
+            expect(again, `mutant ${i}`).toMatchObject({ corruptions: 0, leaks: 0 });
+          });
+          await attempt(() => image.close());
+        });
+        await attempt(async () => {
+          const image = await openQcow2(new MemoryFile("mutant", data), options);
+          await attempt(() => image.write(pattern(20 * KB, 9), 3000));
+          await attempt(() => image.writeZeroes(50 * KB, 50 * KB));
+          await attempt(() => image.discard(120 * KB, 100 * KB));
+          await attempt(async () => void (await image.createSnapshot({ name: "late" })));
+          await attempt(() => image.applySnapshot("one"));
+          await attempt(() => image.deleteSnapshot("two"));
+          await attempt(() => image.resize(image.size + 512 * KB));
+          await attempt(() => image.removeBitmap("b"));
+          await attempt(() => image.close());
+        });
+      } catch (error) {
+        throw new Error(`mutant ${i} (SOFTMETAL_FUZZ_SEED=${SEED}): ${error}`, { cause: error });
+      }
+      const elapsed = performance.now() - begin;
+      if (elapsed > PATIENCE) expect.fail(`mutant ${i} took ${elapsed} ms`);
+    }
+    // The mutations must neither all be refused at the door nor all be harmless.
+    expect(opened).toBeGreaterThan(MUTANTS / 4);
+    expect(repaired).toBeGreaterThan(MUTANTS / 20);
+    expect(process.memoryUsage().rss).toBeLessThan(2 ** 31);
+  });
+});
