@@ -51,7 +51,7 @@ export async function compareWithHost(options: ComparisonOptions): Promise<Repor
   const makers = shapes.map((shape) => new CaseMaker(shape, random, pool));
   const { module, numbers } = generateInterpreter();
   const emulated = new EmulatedHost({ module: new WebAssembly.Module(module), numbers });
-  const native = new NativeHost();
+  const native = new NativeHost(BATCH);
   const report: Report = {
     cases: 0,
     shapes: shapes.length,
@@ -71,13 +71,12 @@ export async function compareWithHost(options: ComparisonOptions): Promise<Repor
         makers[index].make(ours, number);
         used.push(shapes[index]);
       }
-      const host = new CaseBuffer(ours.count);
-      host.bytes.set(ours.bytes);
       const initial = ours.bytes.slice();
       // The host works while the emulated CPU does.
-      const done = native.run(host);
+      const finish = await native.start(ours);
       for (let number = 0; number < ours.count; number++) emulated.run(ours, number);
-      await done;
+      const host = new CaseBuffer(ours.count);
+      await finish(host);
       for (let number = 0; number < ours.count; number++) judge(report, used[number], host, ours, initial, number);
       report.cases += ours.count;
     }

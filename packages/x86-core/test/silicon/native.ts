@@ -1,5 +1,5 @@
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { closeSync, ftruncateSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -22,15 +22,24 @@ export function whyNot(): string | undefined {
 export class NativeHost {
   readonly #folder: string;
   readonly #child: ChildProcessWithoutNullStreams;
-  #waiting: { bytes: Uint8Array; filled: number; resolve: () => void; reject: (error: Error) => void } | undefined;
+  /** The cases of one batch, which the program has mapped into its memory. */
+  readonly #file: number;
+  #waiting: { resolve: () => void; reject: (error: Error) => void } | undefined;
   #complaint = "";
 
-  constructor() {
+  /** `capacity` cases at most in one batch. */
+  constructor(capacity: number) {
     this.#folder = mkdtempSync(join(tmpdir(), "softmetal-silicon-"));
     const program = join(this.#folder, "native");
     execFileSync("gcc", ["-O1", "-Wall", "-o", program, SOURCE], { stdio: ["ignore", "ignore", "inherit"] });
-    this.#child = spawn(program, [], { stdio: ["pipe", "pipe", "pipe"] });
-    this.#child.stdout.on("data", (chunk: Buffer) => this.#receive(chunk));
+    const path = join(this.#folder, "cases");
+    this.#file = openSync(path, "w+");
+    ftruncateSync(this.#file, capacity * RECORD_BYTES);
+    this.#child = spawn(program, [path], { stdio: ["pipe", "pipe", "pipe"] });
+    this.#child.stdout.on("data", () => {
+      this.#waiting?.resolve();
+      this.#waiting = undefined;
+    });
     this.#child.stderr.on("data", (chunk: Buffer) => {
       this.#complaint += chunk.toString();
     });
@@ -40,31 +49,30 @@ export class NativeHost {
     this.#child.stdin.on("error", () => {});
   }
 
-  /** Runs all cases of a buffer; its records become results. */
-  run(cases: CaseBuffer): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const input = Buffer.alloc(4 + cases.count * RECORD_BYTES);
-      input.writeUInt32LE(cases.count);
-      input.set(cases.bytes, 4);
-      this.#waiting = { bytes: cases.bytes, filled: 0, resolve, reject };
-      this.#child.stdin.write(input);
+  /**
+   * Starts all cases of a buffer. Resolves once the program has begun, to a function that waits for its end and puts the
+   * results into a buffer.
+   */
+  async start(cases: CaseBuffer): Promise<(results: CaseBuffer) => Promise<void>> {
+    writeSync(this.#file, cases.bytes, 0, cases.bytes.length, 0);
+    const done = new Promise<void>((resolve, reject) => {
+      this.#waiting = { resolve, reject };
     });
-  }
-
-  #receive(chunk: Buffer): void {
-    const waiting = this.#waiting;
-    if (!waiting) return;
-    waiting.bytes.set(chunk, waiting.filled);
-    waiting.filled += chunk.length;
-    if (waiting.filled === waiting.bytes.length) {
-      this.#waiting = undefined;
-      waiting.resolve();
-    }
+    const count = Buffer.alloc(4);
+    count.writeUInt32LE(cases.count);
+    await new Promise<void>((resolve) => {
+      this.#child.stdin.write(count, () => resolve());
+    });
+    return async (results) => {
+      await done;
+      readSync(this.#file, results.bytes, 0, results.bytes.length, 0);
+    };
   }
 
   close(): void {
     this.#child.stdin.end();
     this.#child.kill();
+    closeSync(this.#file);
     rmSync(this.#folder, { recursive: true, force: true });
   }
 }
