@@ -7,7 +7,7 @@ import { decodeIcr, icrShorthand, Shorthand } from "./icr.js";
 import type { LocalApicOptions, MsrValue } from "./local-apic-options.js";
 import { type ApicTarget, DeliveryMode, isFixed, widenDestination } from "./message.js";
 import { findRegister, LVT_OFFSETS, Reg } from "./registers.js";
-import { addVector, emptyVectorSet, hasVector, highestVector, removeVector } from "./vector-set.js";
+import { VectorRegisters, type VectorRegistersState } from "./vector-registers.js";
 
 /** Version 0x14, seven LVT entries, EOI-broadcast suppression. */
 const VERSION = 0x0106_0014;
@@ -40,9 +40,6 @@ function initialState(bootstrap: boolean) {
     icrHigh: 0,
     /** In the order of LVT_OFFSETS. */
     lvt: LVT_OFFSETS.map(() => LVT_MASKED),
-    irr: emptyVectorSet(),
-    isr: emptyVectorSet(),
-    tmr: emptyVectorSet(),
     /** Levels of the LINT0 and LINT1 pins. */
     lint: [false, false],
     /** An ExtINT message (rather than LINT0) waits to be acknowledged. */
@@ -51,12 +48,16 @@ function initialState(bootstrap: boolean) {
 }
 
 /** State of a local APIC. */
-export type LocalApicState = ReturnType<typeof initialState> & { timer: ApicTimerState };
+export type LocalApicState = ReturnType<typeof initialState> & {
+  vectors: VectorRegistersState;
+  timer: ApicTimerState;
+};
 
 /** A vCPU's local APIC in xAPIC and x2APIC mode (Intel SDM vol. 3A, chapter 11). */
 export class LocalApic implements MmioDevice, ApicTarget, Device<LocalApicState> {
   #s: ReturnType<typeof initialState>;
   readonly #o: LocalApicOptions;
+  readonly #vectors = new VectorRegisters();
   readonly #timer: ApicTimer;
   #pending = false;
 
@@ -93,10 +94,7 @@ export class LocalApic implements MmioDevice, ApicTarget, Device<LocalApicState>
       return vector;
     }
     const vector = this.#deliverable();
-    if (vector >= 0) {
-      removeVector(s.irr, vector);
-      addVector(s.isr, vector);
-    }
+    if (vector >= 0) this.#vectors.take(vector);
     this.#update();
     return vector;
   }
@@ -208,9 +206,7 @@ export class LocalApic implements MmioDevice, ApicTarget, Device<LocalApicState>
 
   /** PPR: what an interrupt's priority class must exceed. */
   get processorPriority(): number {
-    const { tpr } = this.#s;
-    const inService = highestVector(this.#s.isr);
-    return inService >= 0 && inService >> 4 > tpr >> 4 ? inService & 0xf0 : tpr;
+    return this.#vectors.processorPriority(this.#s.tpr);
   }
 
   matchesLogical(destination: number): boolean {
@@ -269,17 +265,19 @@ export class LocalApic implements MmioDevice, ApicTarget, Device<LocalApicState>
   }
 
   save(): LocalApicState {
-    return { ...copyState(this.#s, this.#s, "local-apic"), timer: this.#timer.save() };
+    return { ...copyState(this.#s, this.#s, "local-apic"), vectors: this.#vectors.save(), timer: this.#timer.save() };
   }
 
   load(state: unknown): void {
     this.#s = copyState(this.#s, state, "local-apic.state");
+    this.#vectors.load((state as LocalApicState).vectors);
     this.#timer.load((state as LocalApicState).timer);
     this.#update();
     this.#o.cpu.baseChanged?.();
   }
 
   #initialise(): void {
+    this.#vectors.reset();
     this.#timer.reset();
     if (this.#o.bootstrap) {
       this.#s.lvt[LVT_LINT0] = DeliveryMode.ExtInt << 8;
@@ -323,7 +321,7 @@ export class LocalApic implements MmioDevice, ApicTarget, Device<LocalApicState>
       case Reg.Tpr:
         return s.tpr;
       case Reg.Apr:
-        return this.#arbitrationPriority();
+        return this.#vectors.arbitrationPriority(s.tpr);
       case Reg.Ppr:
         return this.processorPriority;
       case Reg.Ldr:
@@ -346,10 +344,7 @@ export class LocalApic implements MmioDevice, ApicTarget, Device<LocalApicState>
         return this.#timer.divideConfiguration;
     }
     const entry = LVT_OFFSETS.indexOf(offset);
-    if (entry >= 0) return s.lvt[entry];
-    const word = (offset >> 4) & 7;
-    if (offset < Reg.Tmr) return s.isr[word];
-    return offset < Reg.Irr ? s.tmr[word] : s.irr[word];
+    return entry >= 0 ? s.lvt[entry] : this.#vectors.word(offset);
   }
 
   /** `value` has the register's writable bits only. */
@@ -433,19 +428,16 @@ export class LocalApic implements MmioDevice, ApicTarget, Device<LocalApicState>
       this.#error(ESR_RECEIVE_ILLEGAL);
       return false;
     }
-    if (level) addVector(s.tmr, vector);
-    else removeVector(s.tmr, vector);
-    addVector(s.irr, vector);
+    this.#vectors.request(vector, level);
     this.#update();
     return true;
   }
 
   #endOfInterrupt(): void {
     const s = this.#s;
-    const vector = highestVector(s.isr);
+    const vector = this.#vectors.end();
     if (vector < 0) return;
-    removeVector(s.isr, vector);
-    if (hasVector(s.tmr, vector)) {
+    if (this.#vectors.isLevel(vector)) {
       for (const entry of [LVT_LINT0, LVT_LINT1]) {
         if ((s.lvt[entry] & 0xff) !== vector || !(s.lvt[entry] & LVT_REMOTE_IRR)) continue;
         s.lvt[entry] &= ~LVT_REMOTE_IRR;
@@ -505,17 +497,7 @@ export class LocalApic implements MmioDevice, ApicTarget, Device<LocalApicState>
 
   /** The vector that may interrupt the CPU now, -1 when there is none. */
   #deliverable(): number {
-    if (!this.listening) return -1;
-    const vector = highestVector(this.#s.irr);
-    return vector >= 0 && vector >> 4 > this.processorPriority >> 4 ? vector : -1;
-  }
-
-  #arbitrationPriority(): number {
-    const request = Math.max(0, highestVector(this.#s.irr));
-    const service = Math.max(0, highestVector(this.#s.isr));
-    const { tpr } = this.#s;
-    if (tpr >> 4 >= request >> 4 && tpr >> 4 > service >> 4) return tpr;
-    return Math.max(tpr >> 4, service >> 4, request >> 4) << 4;
+    return this.listening ? this.#vectors.deliverable(this.#s.tpr) : -1;
   }
 
   #update(): void {
