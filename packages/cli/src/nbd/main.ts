@@ -2,7 +2,7 @@ import { report } from "../img/main.js";
 import { Arguments } from "../img/support/common.js";
 import { CommandError, Context, UsageError } from "../img/support/context.js";
 import { ProcessTerminal, type Terminal } from "../img/support/terminal.js";
-import { readSettings, SPEC } from "./options.js";
+import { FORKED, readSettings, SPEC } from "./options.js";
 
 const USAGE = `Usage: %program% [OPTIONS] FILE
   or:  %program% -L [OPTIONS]
@@ -82,7 +82,8 @@ async function start(context: Context, argv: string[]): Promise<number> {
   const { serve } = await import("./serve.js");
   return serve(context, settings, () => {
     // The parent of --fork waits for this word.
+    if (process.env[FORKED] === undefined) return;
     process.send?.("ready");
-    if (process.connected) process.disconnect();
+    process.disconnect();
   });
 }

@@ -2,6 +2,9 @@ import { type Arguments, cacheMode, snapshotParameter } from "../img/support/com
 import { CommandError, type Context } from "../img/support/context.js";
 import { flag, valued } from "../img/support/getopt.js";
 
+/** Set in the environment of the process that `--fork` starts. */
+export const FORKED = "SOFTMETAL_NBD_FORKED";
+
 /** The command line of `softmetal nbd`. */
 export const SPEC = {
   short: "hVb:o:p:k:e:f:tl:sx:T:D:B:ALrnvc:dP:",

@@ -1,4 +1,5 @@
-import { rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { NbdServer } from "@softmetal/nbd";
 import { listen, type NbdListener, serverTls } from "@softmetal/nbd/node";
 import { CommandError, type Context, errnoText, messageOf } from "../img/support/context.js";
@@ -39,10 +40,14 @@ async function openServed(context: Context, settings: NbdSettings): Promise<Open
     if (snapshot !== undefined) return await openSnapshot(context, request, snapshot);
     return settings.overlay ? await openTemporaryOverlay(context, request) : await openImage(context, request);
   } catch (error) {
+    if (error instanceof SnapshotMissing) throw error;
     const reason = messageOf(error).replace(`Could not open '${filename}': `, "");
     throw new CommandError(`Failed to blk_new_open '${filename}': ${reason}`);
   }
 }
+
+/** The image opens, but what was asked for is not in it. */
+class SnapshotMissing extends CommandError {}
 
 async function openSnapshot(
   context: Context,
@@ -58,7 +63,7 @@ async function openSnapshot(
       ? (id ?? entry.id) === entry.id && (name ?? entry.name) === entry.name
       : entry.id === any || entry.name === any,
   );
-  if (found === undefined) throw new CommandError("Failed to load snapshot: Can't find snapshot");
+  if (found === undefined) throw new SnapshotMissing("Failed to load snapshot: Can't find snapshot");
   return openImage(context, { ...request, write: false, snapshot: found.id });
 }
 
@@ -117,7 +122,10 @@ async function startListening(
     return await listen(server, address, { maxConnections: settings.maxClients, onConnectionEnd });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    const reason = code === "EADDRINUSE" ? "Address already in use" : (errnoText(error) ?? messageOf(error));
+    // libuv reports a missing folder as a lack of permission.
+    const missing = code === "EACCES" && socket !== undefined && !existsSync(dirname(socket));
+    const known = code === "EADDRINUSE" ? "Address already in use" : missing ? "No such file or directory" : undefined;
+    const reason = known ?? errnoText(error) ?? messageOf(error);
     throw new CommandError(`Failed to bind socket${socket === undefined ? "" : ` to ${socket}`}: ${reason}`);
   }
 }
