@@ -60,13 +60,10 @@ async function grow(core: ImageCore, zeroer: Zeroer, size: number, preallocation
   const old = header.size;
   await growL1(core, l1EntriesFor(size, geometry));
   header.size = size;
-  // What lies behind the old end, in its last cluster or in the backing file, must not become visible.
-  const hidden = Math.max(
-    Math.min(size, roundUp(old, geometry.clusterSize)),
-    backing === undefined ? 0 : Math.min(size, backing.size),
-  );
   try {
-    if (hidden > old) await zeroer.zeroUnlocked(old, hidden);
+    // What lies behind the old end, in its last cluster or in the backing file, must not become visible.
+    await zeroer.overwrite(old, Math.min(size, roundUp(old, geometry.clusterSize)));
+    if (backing !== undefined && backing.size > old) await zeroer.zeroUnlocked(old, Math.min(size, backing.size));
     if (core.hasDataFile && core.data.end < size) await core.data.truncate(size);
     await preallocate(core, old, size, preallocation);
     await core.flush();

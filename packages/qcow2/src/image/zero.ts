@@ -3,6 +3,7 @@ import { COMPRESSED_HIGH, COPIED_HIGH, entryOffset, ZERO_LOW } from "../format/e
 import type { ImageCore } from "./core.js";
 import type { Range } from "./locks.js";
 import { Kind } from "./mapping.js";
+import { status } from "./status.js";
 import type { Table } from "./table-cache.js";
 import { bitRange, type Writer } from "./writer.js";
 
@@ -48,6 +49,11 @@ export class Zeroer {
     await this.#zero(offset, end, false);
   }
 
+  /** The same by writing bytes where something else than zeros is; no entry changes its kind. */
+  async overwrite(offset: number, end: number): Promise<void> {
+    await this.#zeroByWriting(offset, end);
+  }
+
   /** Replaces zero clusters by clusters full of zeros. */
   async materialize(offset: number, end: number): Promise<void> {
     await this.#writeZeroBytes(offset, end);
@@ -65,31 +71,58 @@ export class Zeroer {
 
   async #zero(offset: number, end: number, unmap: boolean): Promise<void> {
     const core = this.#core;
-    const { subclusterSize } = core.geometry;
+    if (core.header.version < 3) return this.#zeroByWriting(offset, end);
+    const { clusterSize, subclusterSize } = core.geometry;
     // The last cluster of the disk counts as whole where the disk ends.
-    const top = end === core.header.size ? roundUp(end, subclusterSize) : end;
-    const from = Math.min(roundUp(offset, subclusterSize), end);
-    const to = Math.max(roundDown(top, subclusterSize), from);
-    if (core.header.version < 3 || to === from) return this.#zeroByWriting(offset, end, unmap);
-    const { clusterSize } = core.geometry;
-    const innerFrom = roundUp(from, clusterSize);
-    const innerTo = roundDown(to, clusterSize);
-    // A part of a compressed cluster has no bits to say "zero"; such a cluster is written instead.
-    for (const [start, stop] of innerFrom > innerTo
-      ? [[from, to]]
-      : [
-          [from, innerFrom],
-          [innerTo, to],
-        ]) {
-      if (stop > start && (await this.#isCompressed(start, stop)))
-        await this.#writeZeroBytes(start, Math.min(stop, end));
+    const stop = end === core.header.size ? roundUp(end, subclusterSize) : end;
+    let from = offset;
+    let to = stop;
+    const first = roundDown(offset, subclusterSize);
+    if (first !== offset || stop < first + subclusterSize) {
+      const whole = await this.#canZeroWhole(first, offset, Math.min(stop, first + subclusterSize));
+      from = whole ? first : Math.min(first + subclusterSize, stop);
     }
-    await this.#zeroByWriting(offset, from, unmap);
+    const last = roundDown(stop, subclusterSize);
+    if (last !== stop && last >= from) {
+      if (last === from && from === first) to = first + subclusterSize;
+      else to = (await this.#canZeroWhole(last, last, stop)) ? last + subclusterSize : last;
+    }
+    if (to <= from) return this.#zeroByWriting(offset, end);
+    // A part of a compressed cluster has no bits to say "zero"; such a cluster is written instead.
+    const headEnd = Math.min(to, roundUp(from, clusterSize));
+    if (headEnd > from && (await this.#isCompressed(from, headEnd))) from = headEnd;
+    const tailStart = Math.max(from, roundDown(to, clusterSize));
+    if (to > tailStart && (await this.#isCompressed(tailStart, to))) to = tailStart;
+    if (from > offset) await this.#zeroByWriting(offset, Math.min(from, end));
     if (core.dataFileRaw) await this.#zeroDataFile(from, Math.min(to, core.header.size));
-    await this.#eachTable(from, to, false, (table, position, start, stop) =>
-      this.#zeroEntry(table, position, start, stop, unmap),
+    await this.#eachTable(from, to, false, (table, position, start, partEnd) =>
+      this.#zeroEntry(table, position, start, partEnd, unmap),
     );
-    await this.#zeroByWriting(to, end, unmap);
+    if (to < end) await this.#zeroByWriting(to, end);
+  }
+
+  /**
+   * Whether the subcluster at `start` can become zero as a whole when only [from, to) of it was asked for: nothing
+   * is stored for it, and its rest reads as zeros.
+   */
+  async #canZeroWhole(start: number, from: number, to: number): Promise<boolean> {
+    const core = this.#core;
+    const end = Math.min(start + core.geometry.subclusterSize, core.header.size);
+    for (const { kind } of await core.mapping.lookup(start, end)) {
+      if (kind !== Kind.Unallocated && kind !== Kind.Zero && kind !== Kind.ZeroOwned && kind !== Kind.ZeroShared)
+        return false;
+    }
+    for (const [restFrom, restTo] of [
+      [start, from],
+      [Math.min(to, end), end],
+    ]) {
+      for (let at = restFrom; at < restTo; ) {
+        const extent = await status(core, at, restTo - at);
+        if (!extent.zero) return false;
+        at += extent.length;
+      }
+    }
+    return true;
   }
 
   async #isCompressed(start: number, stop: number): Promise<boolean> {
@@ -104,7 +137,7 @@ export class Zeroer {
   }
 
   /** Partial subclusters, and everything in version 2: bytes are written unless zeros are there already. */
-  async #zeroByWriting(offset: number, end: number, unmap: boolean): Promise<void> {
+  async #zeroByWriting(offset: number, end: number): Promise<void> {
     const core = this.#core;
     const { clusterSize } = core.geometry;
     for (let at = offset; at < end; ) {
@@ -116,7 +149,7 @@ export class Zeroer {
         const zero = kind === Kind.Zero || kind === Kind.ZeroOwned || kind === Kind.ZeroShared;
         if (!zero && !(kind === Kind.Unallocated && noBacking)) {
           let from = segment.offset;
-          if (core.header.version < 3 && unmap && core.backing === undefined) {
+          if (core.header.version < 3 && core.header.backingFile === undefined) {
             const whole = [
               roundUp(from, clusterSize),
               roundDown(stop === core.header.size ? roundUp(stop, clusterSize) : stop, clusterSize),
