@@ -4,6 +4,8 @@ const MIB = 1024 * 1024;
 
 /** Where the ACPI tables lie: in the BIOS area, where an operating system finds the RSDP by itself. */
 export const FIRMWARE_TABLES = 0xe0000;
+/** Where the MP tables lie: in the last 64 KiB below 1 MiB, which kernels search for them. */
+export const MP_TABLES = 0xf0000;
 /** Where devices' memory begins: the I/O APIC, the local APIC and what PCI will need. */
 export const DEVICE_HOLE = 0xe0000000;
 

@@ -1,19 +1,15 @@
 import {
   A20Gate,
   AcpiPm,
-  ApicBus,
   buildAcpiTables,
+  buildMpTables,
   COM_PORTS,
   DEBUG_EXIT_PORT,
   DebugConsole,
   DebugExit,
-  fanOut,
   I8042,
   type InterruptLine,
-  IO_APIC_BASE,
-  IoApic,
   MmioBus,
-  PicPair,
   Pit,
   Port92,
   Ports,
@@ -25,19 +21,26 @@ import {
   Uart16550a,
 } from "@softmetal/chipset";
 import type { MachineDevices } from "../api.js";
-import { FIRMWARE_TABLES } from "./memory-map.js";
+import { FIRMWARE_TABLES, MP_TABLES } from "./memory-map.js";
 
 /** The ISA IRQ of the SCI. */
 const SCI = 9;
+
+/** What takes the interrupts of ISA devices. */
+export interface InterruptSink {
+  /** The wire of an ISA IRQ, 0 to 15. */
+  isa(irq: number): InterruptLine;
+}
 
 export interface PlatformOptions {
   readonly timers: TimerSource;
   /** Bytes of RAM, for CMOS. */
   readonly ram: number;
-  readonly cpus: number;
   readonly devices: MachineDevices;
-  /** The 8259A pair's INTR wire, to LINT0 of the boot processor's local APIC. */
-  readonly interrupt: InterruptLine;
+  /** The interrupt controllers, wherever they are. */
+  readonly interrupts: InterruptSink;
+  /** The 8254 is one of the devices, rather than where the interrupt controllers are. */
+  readonly pit: boolean;
   /** Seconds since 1970 at clock time 0. */
   readonly startSeconds: number;
   serial(port: number): SerialLink;
@@ -49,28 +52,20 @@ export interface PlatformOptions {
   debugExit(code: number): void;
 }
 
-/** The chipset and the devices of a machine, wired; whatever executes the CPU drives `ports` and `mmio`. */
+/** The devices of a machine, without its interrupt controllers, wired; whatever executes the CPU drives `ports` and `mmio`. */
 export class Platform {
   readonly ports = new Ports();
   readonly mmio = new MmioBus();
-  readonly apicBus = new ApicBus();
-  readonly pic: PicPair;
-  readonly ioApic: IoApic;
   readonly power: AcpiPm;
   readonly keyboard: I8042;
   readonly uarts: Uart16550a[];
   readonly #resettable: { reset(): void }[];
 
   constructor(options: PlatformOptions) {
-    const { timers, ports } = { timers: options.timers, ports: this.ports };
-    this.pic = new PicPair(options.interrupt);
-    this.ioApic = new IoApic({ bus: this.apicBus });
-    this.apicBus.addEoiListener(this.ioApic);
-    this.mmio.add(IO_APIC_BASE, 0x1000, this.ioApic, "I/O APIC");
-
-    /** An ISA interrupt reaches both controllers; the timer's IRQ 0 is pin 2 of the I/O APIC, as the MADT says. */
-    const isa = (irq: number): InterruptLine => fanOut(this.pic.line(irq), this.ioApic.line(irq === 0 ? 2 : irq));
-    const pit = new Pit({ timers, irq: isa(0) });
+    const { timers } = options;
+    const { ports } = this;
+    const isa = (irq: number) => options.interrupts.isa(irq);
+    const pit = options.pit ? [new Pit({ timers, irq: isa(0) })] : [];
     const rtc = new Rtc({
       timers,
       irq: isa(8),
@@ -92,23 +87,12 @@ export class Platform {
       uart.attach(ports, base);
       return uart;
     });
-    for (const device of [this.pic, pit, rtc, this.keyboard, this.power, port92, resetControl]) device.attach(ports);
+    for (const device of [...pit, rtc, this.keyboard, this.power, port92, resetControl]) device.attach(ports);
     if (options.devices.debugConsole) new DebugConsole(options.debugConsole).attach(ports);
     if (options.devices.isaDebugExit) {
       new DebugExit(options.debugExit).attach(ports, options.devices.isaDebugExit.port ?? DEBUG_EXIT_PORT);
     }
-    this.#resettable = [
-      this.pic,
-      this.ioApic,
-      pit,
-      rtc,
-      a20,
-      this.keyboard,
-      this.power,
-      port92,
-      resetControl,
-      ...this.uarts,
-    ];
+    this.#resettable = [...pit, rtc, a20, this.keyboard, this.power, port92, resetControl, ...this.uarts];
   }
 
   reset(): void {
@@ -116,11 +100,27 @@ export class Platform {
   }
 }
 
-/** The ACPI tables of a machine, to be written to RAM at `address`. */
-export function firmwareTables(cpus: number, serialPorts: number): { address: number; bytes: Uint8Array } {
-  return buildAcpiTables({
+/** A block of tables, to be written to RAM at `address`. */
+export interface TableBlock {
+  address: number;
+  bytes: Uint8Array;
+}
+
+/** The tables that describe a machine to its guest. */
+export interface FirmwareTables {
+  /** ACPI, beginning with the RSDP. */
+  acpi: TableBlock;
+  /** MultiProcessor Specification 1.4, for kernels without ACPI; absent for one processor. */
+  mp?: TableBlock;
+}
+
+export function firmwareTables(cpus: number, serialPorts: number): FirmwareTables {
+  const apicIds = Array.from({ length: cpus }, (_, index) => index);
+  const acpi = buildAcpiTables({
     address: FIRMWARE_TABLES,
-    apicIds: Array.from({ length: cpus }, (_, index) => index),
+    apicIds,
     serialPorts: COM_PORTS.slice(0, serialPorts),
   });
+  if (cpus === 1) return { acpi };
+  return { acpi, mp: buildMpTables({ address: MP_TABLES, apicIds }) };
 }

@@ -10,11 +10,12 @@ import {
   type TimeSource,
 } from "@softmetal/x86-core";
 import { type MachineConfig, type MachineEnd, MachineError } from "../api.js";
-import { type BootResult, loadBoot } from "../boot/index.js";
 import { setInitialState } from "./cpu-state.js";
 import { EventQueue } from "./event-queue.js";
-import { DEVICE_HOLE, memoryMap } from "./memory-map.js";
-import { firmwareTables, Platform } from "./platform.js";
+import { InterruptControllers } from "./interrupt-controllers.js";
+import { loadMachine } from "./load.js";
+import { DEVICE_HOLE } from "./memory-map.js";
+import { Platform } from "./platform.js";
 import { SerialChannel } from "./serial-channel.js";
 
 /** TSC and clock run at 1 GHz: a tick is a nanosecond. */
@@ -39,6 +40,7 @@ export class TranslatorMachine {
   readonly serial: SerialChannel[];
   readonly timers: EventQueue;
   readonly #cpu: Cpu;
+  readonly #controllers: InterruptControllers;
   readonly #apic: LocalApic;
   readonly #config: MachineConfig;
   readonly #events: TranslatorEvents;
@@ -69,12 +71,14 @@ export class TranslatorMachine {
       { length: devices.serialPorts ?? 1 },
       (_, port) => new SerialChannel(() => events.serialConsumed(port)),
     );
+    const controllers = new InterruptControllers({ set: (level) => this.#apic.lint(0).set(level) });
+    this.#controllers = controllers;
     this.platform = new Platform({
       timers: this.timers,
       ram: config.memory,
-      cpus: 1,
       devices,
-      interrupt: { set: (level) => this.#apic.lint(0).set(level) },
+      interrupts: controllers,
+      pit: true,
       startSeconds: counted ? 0 : Date.now() / 1000,
       serial: (port) => this.serial[port],
       debugConsole: (byte) => events.debugConsole(byte),
@@ -83,11 +87,12 @@ export class TranslatorMachine {
       powerOff: () => this.finish({ reason: "poweroff" }),
       debugExit: (code) => this.finish({ reason: "debug-exit", code }),
     });
+    controllers.attach(this.platform.ports, this.platform.mmio);
     this.#apic = new LocalApic({
       apicId: 0,
       bootstrap: true,
       timers: this.timers,
-      bus: this.platform.apicBus,
+      bus: controllers.apicBus,
       cpu: {
         interruptChanged: (pending) => {
           if (pending) this.#cpu?.attention();
@@ -96,10 +101,10 @@ export class TranslatorMachine {
         init: () => this.#requestReset("guest"),
         baseChanged: () => this.#mapApic(),
       },
-      externalInterrupts: this.platform.pic,
+      externalInterrupts: controllers.pic,
       tsc: { timeOfTsc: (tsc) => tsc - Number(this.#cpu.tscOffset) },
     });
-    this.platform.apicBus.addTarget(this.#apic);
+    controllers.apicBus.addTarget(this.#apic);
     this.#cpu = new Cpu({
       memory,
       ram: [{ address: 0, size: config.memory, offset: RAM_BASE }],
@@ -135,6 +140,7 @@ export class TranslatorMachine {
   reset(): void {
     this.#resets++;
     this.#pendingReset = undefined;
+    this.#controllers.reset();
     this.platform.reset();
     this.#apic.reset();
     this.#cpu.reset();
@@ -206,13 +212,7 @@ export class TranslatorMachine {
         this.#cpu.memoryWritten(address, bytes.length);
       },
     };
-    const tables = firmwareTables(1, this.serial.length);
-    ram.write(tables.address, tables.bytes);
-    const result: BootResult = loadBoot(
-      { ram, memoryMap: memoryMap(this.#config.memory), rsdpAddress: tables.address },
-      this.#config.boot,
-    );
-    setInitialState(this.#cpu.state, result.cpu);
+    setInitialState(this.#cpu.state, loadMachine(ram, this.#config, 1).cpu);
     this.#cpu.stateChanged();
   }
 
