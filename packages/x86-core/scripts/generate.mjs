@@ -5,8 +5,8 @@ import { build } from "esbuild";
 
 const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 
-/** Generates; leaves the file alone when nothing has changed. */
-export default async function generate() {
+/** Generates; leaves the file alone when nothing has changed. For `counters` see `generateInterpreter`. */
+export default async function generate(options = {}) {
   const bundle = path("node_modules/.cache/generate.mjs");
   await build({
     entryPoints: [path("src/interpreter/generate.ts")],
@@ -17,7 +17,7 @@ export default async function generate() {
     logLevel: "warning",
   });
   const { generateInterpreter } = await import(`${pathToFileURL(bundle)}?${Date.now()}`);
-  const { module, numbers, names, fingerprint } = generateInterpreter();
+  const { module, numbers, names, fingerprint } = generateInterpreter(options);
   const base64 = (bytes) => Buffer.from(bytes).toString("base64");
   const text = `export const MODULE = "${base64(module)}";
 export const NUMBERS = "${base64(new Uint8Array(numbers.buffer))}";

@@ -30,8 +30,10 @@ interface Handler {
 /**
  * Generates the interpreter from the rows. Every variant becomes a function; variants with the same code share one. The
  * hottest ones are also written into the dispatch loop itself, behind one `br_table`.
+ *
+ * With `counters`, an address, executions are counted there by handler number (u32); see scripts/hot.mjs.
  */
-export function generateInterpreter(): GeneratedInterpreter {
+export function generateInterpreter(options: { counters?: number } = {}): GeneratedInterpreter {
   const module = new Module();
   const { resolve, segmentFault, ...imports } = importRuntime(module);
   const lookup = module.declare("lookup", [], ["i32"]);
@@ -73,15 +75,25 @@ export function generateInterpreter(): GeneratedInterpreter {
   if (handlers.length >= 0xffff) throw new Error("too many handlers for 16 bits");
 
   module.setTable(handlers.map((handler) => handler.function));
-  defineRun(module, handlers.slice(0, hotCount), functions);
-  return { module: module.finish(), numbers, names: handlers.map((handler) => handler.name), fingerprint: fingerprint(rows) };
+  defineRun(module, handlers.slice(0, hotCount), functions, options.counters);
+  return {
+    module: module.finish(),
+    numbers,
+    names: handlers.map((handler) => handler.name),
+    fingerprint: fingerprint(rows),
+  };
 }
 
 /**
  * `run(record)`: executes records until one gives 0. A `br_table` on the handler number reaches the hot handlers, each
  * of which jumps back to it; all others are called through the table.
  */
-function defineRun(module: Module, hot: readonly Handler[], functions: RuntimeFunctions): void {
+function defineRun(
+  module: Module,
+  hot: readonly Handler[],
+  functions: RuntimeFunctions,
+  counters: number | undefined,
+): void {
   const handlerType = module.type(["i32"], ["i32"]);
   const run = module.declare("run", ["i32"], [], true);
   const again: Label = { kind: "loop" };
@@ -99,6 +111,11 @@ function defineRun(module: Module, hot: readonly Handler[], functions: RuntimeFu
     const number = new Code();
     const kept = number.parameter("i32", 0);
     const value = number.variable("i32", number.load("i32.load16_u", kept, RECORD.handler));
+    if (counters !== undefined) {
+      const slot = number.op("i32.shl", value.get(), number.constant("i32", 2));
+      const count = number.load("i32.load", slot, counters);
+      number.store("i32.store", slot, number.op("i32.add", count, number.constant("i32", 1)), counters);
+    }
     number.emit(sink, locals);
     sink.local("get", value.index);
     sink.branchTable(

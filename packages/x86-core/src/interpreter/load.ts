@@ -15,7 +15,9 @@ let loaded: InterpreterCode | undefined;
 /** Compiles the interpreter that was generated when the package was built; all CPUs of a thread share it. */
 export function loadInterpreter(): InterpreterCode {
   if (!loaded && FINGERPRINT !== fingerprint(rows)) {
-    throw new Error("the generated interpreter is older than the instruction tables: run the package's generate script");
+    throw new Error(
+      "the generated interpreter is older than the instruction tables: run the package's generate script",
+    );
   }
   loaded ??= {
     module: new WebAssembly.Module(bytes(MODULE)),
