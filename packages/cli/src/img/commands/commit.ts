@@ -18,6 +18,8 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
   const quiet = options.has("q");
   const imageOpts = options.has("image-opts");
   const base = options.value("b");
+  // The whole chain has to be readable before any of it is opened for writing.
+  await (await openImage(context, { filename, imageOpts, format: options.value("f") })).close();
   const target = await findBase(context, { filename, imageOpts, format: options.value("f") }, base);
   const top = await openImage(context, {
     filename,

@@ -6,12 +6,9 @@ import { FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, type SystemCalls, systemCalls } fr
 /** Bytes of zeros written at a time where the file system cannot do it. */
 const ZERO_STEP = 1 << 20;
 
-/** Opens a file of the host, or creates an empty one with `create`. Without `extents` holes stay unseen. */
-export async function openHostFile(
-  name: string,
-  options: { readOnly: boolean; create?: boolean; extents?: boolean },
-): Promise<NodeFile> {
-  const calls = options.extents === false ? undefined : await systemCalls();
+/** Opens a file of the host, or creates an empty one with `create`. */
+export async function openHostFile(name: string, options: { readOnly: boolean; create?: boolean }): Promise<NodeFile> {
+  const calls = await systemCalls();
   const { readOnly, create } = options;
   return openFile(name, { readOnly, create, native: calls && new HoleCalls(calls) });
 }

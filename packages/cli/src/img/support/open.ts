@@ -232,13 +232,7 @@ export async function openFile(
   const name = options.filename;
   if (typeof name !== "string") throw new CommandError("The 'file' block driver requires a file name");
   checkRegular(name);
-  const { openHostFile } = await import("./host-file.js");
-  let file: Awaited<ReturnType<typeof openHostFile>>;
-  try {
-    file = await openHostFile(name, { readOnly, extents: !request.metadataOnly || !readOnly });
-  } catch (error) {
-    throw new CommandError(`Could not open '${name}': ${errnoText(error) ?? messageOf(error)}`);
-  }
+  const file = await openOnHost(name, readOnly, readOnly && request.metadataOnly === true);
   try {
     if (!request.forceShare) {
       await lockImage(
@@ -254,6 +248,16 @@ export async function openFile(
     throw error;
   }
   return file;
+}
+
+async function openOnHost(name: string, readOnly: boolean, brief: boolean): Promise<RandomAccessFile & { fd: number }> {
+  try {
+    // Block devices do not say how large they are; the library's class finds out.
+    if (brief && statSync(name).isFile()) return new (await import("./metadata-file.js")).MetadataFile(name);
+    return await (await import("./host-file.js")).openHostFile(name, { readOnly });
+  } catch (error) {
+    throw new CommandError(`Could not open '${name}': ${errnoText(error) ?? messageOf(error)}`);
+  }
 }
 
 function checkRegular(name: string): void {
