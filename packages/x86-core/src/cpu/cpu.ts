@@ -6,10 +6,11 @@ import { RecordArena } from "../decode/records.js";
 import { rows } from "../instructions/index.js";
 import { type goOn, stale } from "../instructions/micro.js";
 import { loadInterpreter } from "../interpreter/load.js";
+import { BlockTier } from "../jit/block-tier.js";
 import { LinearMemory } from "../mmu/linear-memory.js";
 import { PhysicalMemory, type RamRegion } from "../mmu/physical-memory.js";
 import { FLAG } from "../semantics/flags.js";
-import { HELPERS } from "../semantics/helpers.js";
+import { HELPERS, helperNumber } from "../semantics/helpers.js";
 import { ACCESS, VECTOR } from "../semantics/ops.js";
 import { CS, DS, ES, LINK_LOOKUP, RAM_BASE, RECORDS, S, SS, STATE } from "../state/layout.js";
 import { State } from "../state/state.js";
@@ -18,6 +19,7 @@ import { CR0, CR4 } from "../system/registers.js";
 import { normalSizes, VARIANT_SLOTS, variantIndex } from "../table/variants.js";
 import { CodeCache } from "./code-cache.js";
 import type { Bus, CpuContext, InterruptController, StopReason, TimeSource } from "./context.js";
+import type { Executor, Tier } from "./executor.js";
 import { FAULT, raise } from "./fault.js";
 import { HELPER_IMPLEMENTATIONS } from "./helpers.js";
 import { JumpCache } from "./jump-cache.js";
@@ -40,6 +42,8 @@ export interface CpuOptions {
   readonly time: TimeSource;
   /** By default the one generated when the package was built. */
   readonly interpreter?: InterpreterCode;
+  /** `blocks` compiles every block by itself: slow, for comparisons with the interpreter, which is the default. */
+  readonly tier?: Tier;
 }
 
 /** Makes a memory for a CPU with `ram` bytes (a multiple of 64 KiB) of guest RAM behind its own data, at `RAM_BASE`. */
@@ -48,8 +52,7 @@ export function createMemory(ram: number): WebAssembly.Memory {
   return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
 }
 
-interface InterpreterExports {
-  run(record: number): void;
+interface InterpreterExports extends Executor {
   getFlags(): number;
   setFlags(image: number): void;
 }
@@ -68,6 +71,7 @@ export class Cpu implements CpuContext {
   readonly memory: LinearMemory;
 
   readonly #exports: InterpreterExports;
+  readonly #executor: Executor;
   readonly #arena: RecordArena;
   readonly #code: CodeCache;
   readonly #jumps: JumpCache;
@@ -97,49 +101,48 @@ export class Cpu implements CpuContext {
     this.apic = options.apic;
     this.time = options.time;
     const interpreter = options.interpreter ?? loadInterpreter();
-    const instance = new WebAssembly.Instance(interpreter.module, {
-      env: {
-        memory,
-        helper: (id: number, record: number) => this.#helper(id, record),
-        slowLoad: (low: number, high: number, flags: number, record: number) =>
-          this.#slow(record, () =>
-            this.memory.slowLoad(
-              low >>> 0,
-              high >>> 0,
-              flags & ACCESS.size,
-              this.#stack(flags, record),
-              STATE + S.result,
-            ),
+    const imports: WebAssembly.ModuleImports = {
+      memory,
+      helper: (id: number, record: number) => this.#helper(id, record),
+      slowLoad: (low: number, high: number, flags: number, record: number) =>
+        this.#slow(record, () =>
+          this.memory.slowLoad(
+            low >>> 0,
+            high >>> 0,
+            flags & ACCESS.size,
+            this.#stack(flags, record),
+            STATE + S.result,
           ),
-        slowStore: (low: number, high: number, flags: number, record: number) =>
-          this.#slow(record, () =>
-            this.memory.slowStore(
-              low >>> 0,
-              high >>> 0,
-              flags & ACCESS.size,
-              this.#stack(flags, record),
-              STATE + S.arguments,
-            ),
+        ),
+      slowStore: (low: number, high: number, flags: number, record: number) =>
+        this.#slow(record, () =>
+          this.memory.slowStore(
+            low >>> 0,
+            high >>> 0,
+            flags & ACCESS.size,
+            this.#stack(flags, record),
+            STATE + S.arguments,
           ),
-        slowLoadForWrite: (low: number, high: number, flags: number, record: number) =>
-          this.#slow(record, () =>
-            this.memory.slowLoadForWrite(
-              low >>> 0,
-              high >>> 0,
-              flags & ACCESS.size,
-              this.#stack(flags, record),
-              STATE + S.result,
-            ),
+        ),
+      slowLoadForWrite: (low: number, high: number, flags: number, record: number) =>
+        this.#slow(record, () =>
+          this.memory.slowLoadForWrite(
+            low >>> 0,
+            high >>> 0,
+            flags & ACCESS.size,
+            this.#stack(flags, record),
+            STATE + S.result,
           ),
-        raise: (vector: number, errorCode: number, record: number) => {
-          this.#slow(record, () => raise(vector, errorCode));
-        },
-        link: (record: number) => this.#link(record),
-        resolve: () => this.#resolve(),
-        segmentFault: (segment: number, low: number, high: number, flags: number, record: number) =>
-          this.#slow(record, () => this.#checkSegment(segment, low >>> 0, high >>> 0, flags)),
+        ),
+      raise: (vector: number, errorCode: number, record: number) => {
+        this.#slow(record, () => raise(vector, errorCode));
       },
-    });
+      link: (record: number) => this.#link(record),
+      resolve: () => this.#resolve(),
+      segmentFault: (segment: number, low: number, high: number, flags: number, record: number) =>
+        this.#slow(record, () => this.#checkSegment(segment, low >>> 0, high >>> 0, flags)),
+    };
+    const instance = new WebAssembly.Instance(interpreter.module, { env: imports });
     this.#exports = instance.exports as unknown as InterpreterExports;
     this.state = new State(buffer, {
       get: () => this.#exports.getFlags(),
@@ -150,6 +153,8 @@ export class Cpu implements CpuContext {
     this.#numbers = interpreter.numbers;
     this.#helpers = HELPERS.map((name) => HELPER_IMPLEMENTATIONS[name]);
     this.#arena = new RecordArena(buffer, RECORDS, RAM_BASE);
+    this.#executor =
+      options.tier === "blocks" ? new BlockTier(this.#arena, interpreter.numbers, imports) : this.#exports;
     this.#jumps = new JumpCache(buffer);
     this.memory = new LinearMemory(this.state, this.physical, {
       holdsCode: (page) => this.#code.holdsCode(page),
@@ -273,7 +278,7 @@ export class Cpu implements CpuContext {
   #free(granted: number): number {
     this.#granted = granted;
     const record = this.#resolve();
-    if (record) this.#exports.run(record);
+    if (record) this.#executor.run(record);
     this.#granted = 0;
     return granted - (this.state.i32[(STATE + S.budget) >> 2] + this.#withheld);
   }
@@ -300,7 +305,7 @@ export class Cpu implements CpuContext {
       state.set32(S.shadow, 0);
       state.set32(S.systemFlags, flags & ~FLAG.RF);
       this.#faulted = false;
-      this.#exports.run(record);
+      this.#executor.run(record);
       delivered = this.#faulted;
     } catch (error) {
       if (error !== FAULT) throw error;
@@ -498,6 +503,7 @@ export class Cpu implements CpuContext {
   #helper(id: number, record: number): number {
     this.#record = record;
     this.#over = false;
+    this.memory.stackSegment = this.#arena.inStackSegment(record);
     try {
       this.#helpers[id](this);
     } catch (error) {
@@ -505,6 +511,8 @@ export class Cpu implements CpuContext {
       this.#deliverFault();
       return 1;
     }
+    // The handler of a software interrupt begins with TF clear: no single-step trap comes in between.
+    if (id === INTERRUPT) this.#faulted = true;
     if (!this.#over) return 0;
     this.#spend(this.#arena.count(record));
     return 1;
@@ -783,6 +791,7 @@ export class Cpu implements CpuContext {
   }
 }
 
+const INTERRUPT = helperNumber("interrupt");
 const ALL_ONES = 0xffffffffffffffffn;
 const ATTRIBUTE_DB = 1 << 22;
 const DR6_BS = 1 << 14;

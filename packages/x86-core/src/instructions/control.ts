@@ -47,8 +47,8 @@ const jcxz: Semantics = (o) => {
 };
 
 const near = { size: "f64" } as const;
-const relative = { ...near, operandSized: true, test: "skip" } as const;
-const ends = { ...near, endsBlock: true, test: "skip" } as const;
+const relative = { ...near, operandSized: true } as const;
+const ends = { ...near, endsBlock: true } as const;
 const endsSized = { ...ends, operandSized: true } as const;
 const conditions = ["O", "NO", "B", "AE", "E", "NE", "BE", "A", "S", "NS", "P", "NP", "L", "GE", "LE", "G"];
 const hex = (value: number) => value.toString(16).toUpperCase();

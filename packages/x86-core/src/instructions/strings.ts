@@ -50,7 +50,10 @@ const cmps: Element = (o, w) => {
   compare(o, w, first, o.load(w, destination(o, w, false)));
   advance(o, w, RSI, RDI);
 };
-const ins_: Element = (o, w) => {
+/** Ports have at most 32 bits, also with REX.W. */
+const portWidth = (w: Width): Width => (w === 64 ? 32 : w);
+const ins_: Element = (o, size) => {
+  const w = portWidth(size);
   const linear = destination(o, w, true);
   // The store must be known to succeed before the port is read: reading may have effects.
   const place = o.loadForWrite(w, linear);
@@ -58,7 +61,8 @@ const ins_: Element = (o, w) => {
   place.store(o.result(w));
   advance(o, w, RDI);
 };
-const outs: Element = (o, w) => {
+const outs: Element = (o, size) => {
+  const w = portWidth(size);
   const value = source(o, w);
   o.call("ioOut", o.gpr(16, 2), o.i32(w / 8), o.zext(w, 32, value));
   advance(o, w, RSI);
@@ -91,30 +95,46 @@ const repeated =
     });
   };
 
-const STRINGS: [mnemonic: string, opcode: string, element: Element, flags: string, compares: boolean, test?: "skip"][] =
-  [
-    ["MOVS", "A4", movs, "", false],
-    ["CMPS", "A6", cmps, "MMMMMM", true],
-    ["STOS", "AA", stos, "", false],
-    ["LODS", "AC", lods, "", false],
-    ["SCAS", "AE", scas, "MMMMMM", true],
-    ["INS", "6C", ins_, "", false, "skip"],
-    ["OUTS", "6E", outs, "", false, "skip"],
-  ];
+/** The port in DX must be permitted even when the count is 0. */
+const afterPortCheck =
+  (semantics: Semantics, byte: boolean): Semantics =>
+  (o) => {
+    o.call("ioCheck", o.gpr(16, 2), o.i32(byte ? 1 : o.operandSize === 16 ? 2 : 4));
+    return semantics(o);
+  };
 
-export const stringRows: Row[] = STRINGS.flatMap(([name, opcode, element, flags, compares, test]) =>
+const STRINGS: [mnemonic: string, opcode: string, element: Element, flags: string, compares: boolean, port?: true][] = [
+  ["MOVS", "A4", movs, "", false],
+  ["CMPS", "A6", cmps, "MMMMMM", true],
+  ["STOS", "AA", stos, "", false],
+  ["LODS", "AC", lods, "", false],
+  ["SCAS", "AE", scas, "MMMMMM", true],
+  ["INS", "6C", ins_, "", false, true],
+  ["OUTS", "6E", outs, "", false, true],
+];
+
+export const stringRows: Row[] = STRINGS.flatMap(([name, opcode, element, flags, compares, port]) =>
   [true, false].flatMap((byte): Row[] => {
     const code = byte ? opcode : (Number.parseInt(opcode, 16) + 1).toString(16).toUpperCase();
     const mnemonic = `${name}${byte ? "B" : ""}`;
-    const options: Options = {
-      addressSized: true,
-      operandSized: !byte,
-      ...(test ? { test } : {}),
-    };
+    const options: Options = { addressSized: true, operandSized: !byte };
+    const all = (semantics: Semantics) => (port ? afterPortCheck(semantics, byte) : semantics);
     return [
-      ins(`NP ${code}`, mnemonic, flags, once(element, byte), options),
-      ins(`F3 ${code}`, `REP_${mnemonic}`, flags, repeated(element, byte, compares ? "different" : undefined), options),
-      ins(`F2 ${code}`, `REPNE_${mnemonic}`, flags, repeated(element, byte, compares ? "equal" : undefined), options),
+      ins(`NP ${code}`, mnemonic, flags, all(once(element, byte)), options),
+      ins(
+        `F3 ${code}`,
+        `REP_${mnemonic}`,
+        flags,
+        all(repeated(element, byte, compares ? "different" : undefined)),
+        options,
+      ),
+      ins(
+        `F2 ${code}`,
+        `REPNE_${mnemonic}`,
+        flags,
+        all(repeated(element, byte, compares ? "equal" : undefined)),
+        options,
+      ),
     ];
   }),
 );

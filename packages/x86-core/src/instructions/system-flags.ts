@@ -113,14 +113,13 @@ const setAlignmentCheck =
     o.setState32(S.tlb, o.select(switches, o.i32(to), tlb.get()));
   };
 
-const skip = { test: "skip" } as const;
-const stack = { ...skip, size: "d64", operandSized: true } as const;
+const stack = { size: "d64", operandSized: true } as const;
 
 export const systemFlagRows: Row[] = [
-  ins("FA", "CLI", "", cli, skip),
-  ins("FB", "STI", "", sti, skip),
+  ins("FA", "CLI", "", cli),
+  ins("FB", "STI", "", sti),
   ins("9C", "PUSHF", "", pushf, stack),
   ins("9D", "POPF", "MMMMMM", popf, stack),
-  ins("NP 0F 01 =CA", "CLAC", "", setAlignmentCheck(0), { ...skip, feature: "smap" }),
-  ins("NP 0F 01 =CB", "STAC", "", setAlignmentCheck(1), { ...skip, feature: "smap" }),
+  ins("NP 0F 01 =CA", "CLAC", "", setAlignmentCheck(0), { feature: "smap" }),
+  ins("NP 0F 01 =CB", "STAC", "", setAlignmentCheck(1), { feature: "smap" }),
 ];

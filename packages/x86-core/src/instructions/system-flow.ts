@@ -69,7 +69,8 @@ const bound: Semantics = (o, index, address) => {
 };
 
 /** These always go on elsewhere, or raise an exception. */
-const skip = { test: "skip", endsBlock: true } as const;
+const ends = { endsBlock: true } as const;
+const skip = { ...ends, test: "skip" } as const;
 const sized = { ...skip, operandSized: true } as const;
 const not64 = { mode: "not64" } as const;
 const farNot64 = { ...skip, ...not64 } as const;
@@ -81,17 +82,17 @@ export const systemFlowRows: Row[] = [
   ins("FF /3", "CALLF A", "", farTo("farCall"), sized),
   ins("CB", "RETF", "", farReturn, sized),
   ins("CA", "RETF Iw", "", farReturn, sized),
-  ins("CC", "INT3", "", interrupt(VECTOR.BP, "breakpoint"), skip),
-  ins("CD", "INT Ib", "", interrupt(undefined, "software"), skip),
+  ins("CC", "INT3", "", interrupt(VECTOR.BP, "breakpoint"), ends),
+  ins("CD", "INT Ib", "", interrupt(undefined, "software"), ends),
   ins("CE", "INTO", "", interruptOnOverflow, not64),
   ins("F1", "INT1", "", interrupt(VECTOR.DB, "int1"), skip),
   ins("CF", "IRET", "", interruptReturn, sized),
   ins("0F 05", "SYSCALL", "", plain("syscall"), { ...skip, feature: "syscall" }),
-  ins("0F 07", "SYSRET", "", wide("sysret"), { ...sized, feature: "syscall" }),
+  ins("0F 07", "SYSRET", "", wide("sysret"), { ...ends, operandSized: true, feature: "syscall" }),
   ins("0F 34", "SYSENTER", "", plain("sysenter"), { ...skip, feature: "sep" }),
-  ins("0F 35", "SYSEXIT", "", wide("sysexit"), { ...sized, feature: "sep" }),
+  ins("0F 35", "SYSEXIT", "", wide("sysexit"), { ...ends, operandSized: true, feature: "sep" }),
   ins("62 /r", "BOUND Gv A", "", bound, not64),
-  ins("0F FF /r", "UD0", "", (o) => o.raise(VECTOR.UD), skip),
-  ins("0F B9 /r", "UD1", "", (o) => o.raise(VECTOR.UD), skip),
-  ins("0F 0B", "UD2", "", (o) => o.raise(VECTOR.UD), skip),
+  ins("0F FF /r", "UD0", "", (o) => o.raise(VECTOR.UD), ends),
+  ins("0F B9 /r", "UD1", "", (o) => o.raise(VECTOR.UD), ends),
+  ins("0F 0B", "UD2", "", (o) => o.raise(VECTOR.UD), ends),
 ];

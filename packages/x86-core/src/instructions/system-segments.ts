@@ -99,13 +99,23 @@ const verify =
   };
 
 /** ARPL: raises the RPL of a selector to that of the other. */
-const adjustPrivilege: Semantics = (o, destination, source) => {
-  o.call("requireProtected");
+function adjusted(o: Ops, destination: Val, source: Val): { lower: Val; raised: Val } {
   const wanted = o.and(32, source, o.i32(3));
   const lower = o.ltU(32, o.and(32, destination, o.i32(3)), wanted);
-  const raised = o.or(32, o.and(32, destination, o.i32(0xfffc)), wanted);
+  return { lower, raised: o.or(32, o.and(32, destination, o.i32(0xfffc)), wanted) };
+}
+const adjustPrivilege: Semantics = (o, destination, source) => {
+  o.call("requireProtected");
+  const { lower, raised } = adjusted(o, destination, source);
   o.setZero(lower);
   return o.select(lower, raised, destination);
+};
+/** Memory is written only when it changes. */
+const adjustPrivilegeInMemory: Semantics = (o, address, source) => {
+  o.call("requireProtected");
+  const { lower, raised } = adjusted(o, o.load(16, address), source);
+  o.if(lower, () => o.store(16, address, raised));
+  o.setZero(lower);
 };
 
 // --- bases of FS and GS ---
@@ -140,18 +150,20 @@ const sized = { ...skip, operandSized: true } as const;
 const not64 = { ...skip, mode: "not64" } as const;
 const stack = { ...sized, size: "d64" } as const;
 const stackNot64 = { ...sized, mode: "not64" } as const;
+const pushes = { size: "d64", operandSized: true } as const;
+const pushNot64 = { ...pushes, mode: "not64" } as const;
 const bases = { ...skip, mode: "only64", feature: "fsgsbase" } as const;
 
 export const systemSegmentRows: Row[] = [
-  ins("8C /r", "MOV Rv:w S", "", storeSelector, skip),
-  ins("8C /r", "MOV Mw:w S", "", storeSelector, skip),
+  ins("8C /r", "MOV Rv:w S", "", storeSelector),
+  ins("8C /r", "MOV Mw:w S", "", storeSelector),
   ins("8E /r", "MOV S Ew", "", loadSelector, skip),
-  ins("06", "PUSH", "", push(ES), stackNot64),
-  ins("0E", "PUSH", "", push(CS), stackNot64),
-  ins("16", "PUSH", "", push(SS), stackNot64),
-  ins("1E", "PUSH", "", push(DS), stackNot64),
-  ins("0F A0", "PUSH", "", push(FS), stack),
-  ins("0F A8", "PUSH", "", push(GS), stack),
+  ins("06", "PUSH", "", push(ES), pushNot64),
+  ins("0E", "PUSH", "", push(CS), pushNot64),
+  ins("16", "PUSH", "", push(SS), pushNot64),
+  ins("1E", "PUSH", "", push(DS), pushNot64),
+  ins("0F A0", "PUSH", "", push(FS), pushes),
+  ins("0F A8", "PUSH", "", push(GS), pushes),
   ins("07", "POP", "", pop(ES), stackNot64),
   ins("17", "POP", "", pop(SS), stackNot64),
   ins("1F", "POP", "", pop(DS), stackNot64),
@@ -162,24 +174,25 @@ export const systemSegmentRows: Row[] = [
   ins("0F B2 /r", "LSS Gv A", "", loadFar(SS), skip),
   ins("0F B4 /r", "LFS Gv A", "", loadFar(FS), skip),
   ins("0F B5 /r", "LGS Gv A", "", loadFar(GS), skip),
-  ins("0F 01 /2", "LGDT A", "", loadTable(0), sized),
-  ins("0F 01 /3", "LIDT A", "", loadTable(1), sized),
+  ins("0F 01 /2", "LGDT A", "", loadTable(0), { operandSized: true }),
+  ins("0F 01 /3", "LIDT A", "", loadTable(1), { operandSized: true }),
   ins("0F 01 /0", "SGDT A", "", storeTable(S.gdtLimit, S.gdtBase), skip),
   ins("0F 01 /1", "SIDT A", "", storeTable(S.idtLimit, S.idtBase), skip),
   ins("0F 00 /0", "SLDT Rv:w", "", storeSystem(6), skip),
   ins("0F 00 /0", "SLDT Mw:w", "", storeSystem(6), skip),
   ins("0F 00 /1", "STR Rv:w", "", storeSystem(7), skip),
   ins("0F 00 /1", "STR Mw:w", "", storeSystem(7), skip),
-  ins("0F 00 /2", "LLDT Ew", "", loadSystem("loadLdt"), skip),
-  ins("0F 00 /3", "LTR Ew", "", loadSystem("loadTaskRegister"), skip),
-  ins("0F 00 /4", "VERR Ew", "---M--", verify(0), skip),
-  ins("0F 00 /5", "VERW Ew", "---M--", verify(1), skip),
-  ins("0F 02 /r", "LAR Gv:rw Ew", "---M--", inspect("loadAccessRights"), skip),
-  ins("0F 03 /r", "LSL Gv:rw Ew", "---M--", inspect("loadSegmentLimit"), skip),
-  ins("63 /r", "ARPL Ew:rw Gw", "---M--", adjustPrivilege, not64),
+  ins("0F 00 /2", "LLDT Ew", "", loadSystem("loadLdt"), { privileged: true }),
+  ins("0F 00 /3", "LTR Ew", "", loadSystem("loadTaskRegister"), { privileged: true }),
+  ins("0F 00 /4", "VERR Ew", "--M---", verify(0), skip),
+  ins("0F 00 /5", "VERW Ew", "--M---", verify(1), skip),
+  ins("0F 02 /r", "LAR Gv:rw Ew", "--M---", inspect("loadAccessRights"), skip),
+  ins("0F 03 /r", "LSL Gv:rw Ew", "--M---", inspect("loadSegmentLimit"), skip),
+  ins("63 /r", "ARPL Rw:rw Gw", "--M---", adjustPrivilege, { mode: "not64" }),
+  ins("63 /r", "ARPL A Gw", "--M---", adjustPrivilegeInMemory, { mode: "not64" }),
   ins("F3 0F AE /0", "RDFSBASE Ry:w", "", readBase(FS), bases),
   ins("F3 0F AE /1", "RDGSBASE Ry:w", "", readBase(GS), bases),
   ins("F3 0F AE /2", "WRFSBASE Ry", "", writeBase(FS), bases),
   ins("F3 0F AE /3", "WRGSBASE Ry", "", writeBase(GS), bases),
-  ins("0F 01 =F8", "SWAPGS", "", swapGs, { ...skip, mode: "only64" }),
+  ins("0F 01 =F8", "SWAPGS", "", swapGs, { mode: "only64" }),
 ];

@@ -1,11 +1,51 @@
-import { notePointers, wait } from "../semantics/x87.js";
+import type { Ops } from "../semantics/ops.js";
+import { isFull, notePointers, physical, pop, wait } from "../semantics/x87.js";
 import { ARITHMETIC, COMPARE, POP, SOURCE, TO_STACK } from "../semantics/x87-codes.js";
+import {
+  add,
+  divide,
+  fromInteger,
+  inFullMode,
+  isNormalOrZero,
+  isOrdinary,
+  multiply,
+  negated,
+  order,
+  type Parts,
+  raiseStatus,
+  readParts,
+  widen,
+  writeParts,
+} from "../semantics/x87-numbers.js";
+import { S } from "../state/layout.js";
 import { ins, type Options, type Row, type Semantics } from "../table/row.js";
+import type { Val } from "../wasm/code.js";
 
 const x87: Options = { unit: "x87" };
 const WIDTH = { f32: 32, i32: 32, f64: 64, i16: 16 } as const;
 type MemorySource = keyof typeof WIDTH;
 type Operation = keyof typeof ARITHMETIC;
+
+/** The usual case in place, everything else by the helper, which does the whole instruction. */
+function compute(o: Ops, operation: Operation, destination: Val, a: Parts, b: Parts, pops: boolean): void {
+  const reversed = operation === "SUBR" || operation === "DIVR";
+  const [x, y] = reversed ? [b, a] : [a, b];
+  const result =
+    operation === "MUL"
+      ? multiply(o, x, y)
+      : operation === "DIV" || operation === "DIVR"
+        ? divide(o, x, y)
+        : add(o, x, operation === "ADD" ? y : negated(o, y));
+  raiseStatus(o, result.raised);
+  writeParts(o, destination, result);
+  if (pops) pop(o);
+}
+
+/** A memory operand as 80 bits, and whether it is a normal number or a zero. */
+function widened(o: Ops, source: MemorySource, value: Val): Parts & { fine: Val } {
+  if (source === "f32" || source === "f64") return widen(o, WIDTH[source], value);
+  return { ...fromInteger(o, o.sext(WIDTH[source], 64, value)), fine: o.i32(1) };
+}
 
 const arithmeticMemory =
   (operation: Operation, source: MemorySource): Semantics =>
@@ -13,7 +53,15 @@ const arithmeticMemory =
     wait(o);
     const value = o.load(WIDTH[source], address);
     notePointers(o, address);
-    o.call("fpuArithmetic", o.i32(ARITHMETIC[operation]), o.i32(SOURCE[source]), value);
+    const top = physical(o, 0);
+    const a = readParts(o, top);
+    const b = widened(o, source, value);
+    const operands = o.both(o.both(isOrdinary(o, a), isOrdinary(o, b)), b.fine);
+    o.if(
+      o.both(o.both(isFull(o, top), inFullMode(o)), operands),
+      () => compute(o, operation, top, a, b, false),
+      () => o.call("fpuArithmetic", o.i32(ARITHMETIC[operation]), o.i32(SOURCE[source]), value),
+    );
   };
 /** The destination is ST(0), or ST(i) with `TO_STACK`. */
 const arithmeticStack =
@@ -21,8 +69,30 @@ const arithmeticStack =
   (o, i) => {
     wait(o);
     notePointers(o);
-    o.call("fpuArithmetic", o.i32(ARITHMETIC[operation]), o.i32(SOURCE.stack | form), i);
+    const top = physical(o, 0);
+    const other = physical(o, i);
+    const [destination, source] = form & TO_STACK ? [other, top] : [top, other];
+    const a = readParts(o, destination);
+    const b = readParts(o, source);
+    const operands = o.both(o.both(isOrdinary(o, a), isOrdinary(o, b)), inFullMode(o));
+    o.if(
+      o.both(o.both(isFull(o, top), isFull(o, other)), operands),
+      () => compute(o, operation, destination, a, b, (form & POP) !== 0),
+      () => o.call("fpuArithmetic", o.i32(ARITHMETIC[operation]), o.i32(SOURCE.stack | form), i),
+    );
   };
+
+/** Writes the result of a comparison that raises nothing, then pops. */
+function compared(o: Ops, a: Parts, b: Parts, pops: number, toFlags: boolean): void {
+  const { less, equal } = order(o, a, b);
+  if (toFlags) o.setImage(o.or(32, o.shl(32, equal, 6), less));
+  else {
+    const conditions = o.or(32, o.shl(32, equal, 14), o.shl(32, less, 8));
+    // C3 C2 C1 C0.
+    o.setState32(S.fsw, o.or(32, o.and(32, o.state32(S.fsw), o.i32(~0x4700)), conditions));
+  }
+  for (let count = 0; count < pops; count++) pop(o);
+}
 
 const compareMemory =
   (source: MemorySource, pops: number): Semantics =>
@@ -30,15 +100,33 @@ const compareMemory =
     wait(o);
     const value = o.load(WIDTH[source], address);
     notePointers(o, address);
-    o.call("fpuCompare", o.i32(SOURCE[source] | (pops << COMPARE.POPS)), value);
+    const top = physical(o, 0);
+    const a = readParts(o, top);
+    const b = widened(o, source, value);
+    o.if(
+      o.both(isFull(o, top), o.both(isNormalOrZero(o, a), b.fine)),
+      () => compared(o, a, b, pops, false),
+      () => o.call("fpuCompare", o.i32(SOURCE[source] | (pops << COMPARE.POPS)), value),
+    );
   };
 const compareStack =
   (pops: number, form = 0): Semantics =>
-  (o, i) => {
+  (o, i = o.i32(1)) => {
     wait(o);
     notePointers(o);
-    o.call("fpuCompare", o.i32(SOURCE.stack | form | (pops << COMPARE.POPS)), i ?? o.i32(1));
-    if (form & COMPARE.FLAGS) o.setImage(o.result(32));
+    const top = physical(o, 0);
+    const other = physical(o, i);
+    const a = readParts(o, top);
+    const b = readParts(o, other);
+    const toFlags = (form & COMPARE.FLAGS) !== 0;
+    o.if(
+      o.both(o.both(isFull(o, top), isFull(o, other)), o.both(isNormalOrZero(o, a), isNormalOrZero(o, b))),
+      () => compared(o, a, b, pops, toFlags),
+      () => {
+        o.call("fpuCompare", o.i32(SOURCE.stack | form | (pops << COMPARE.POPS)), i);
+        if (toFlags) o.setImage(o.result(32));
+      },
+    );
   };
 
 /** The eight operations of one opcode on a memory operand of size `size`. */

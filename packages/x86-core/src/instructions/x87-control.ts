@@ -1,8 +1,19 @@
 import type { HelperName } from "../semantics/helpers.js";
-import { VECTOR } from "../semantics/ops.js";
-import { clearC1, notePointers, physical, pop, setEmpty, wait } from "../semantics/x87.js";
+import { type Ops, VECTOR } from "../semantics/ops.js";
+import {
+  clearC1,
+  isFull,
+  notePointers,
+  physical,
+  pop,
+  setEmpty,
+  setSignExponent,
+  signExponent,
+  wait,
+} from "../semantics/x87.js";
 import { S } from "../state/layout.js";
 import { ins, type Options, type Row, type Semantics } from "../table/row.js";
+import type { Val } from "../wasm/code.js";
 
 const x87: Options = { unit: "x87" };
 
@@ -12,6 +23,22 @@ const computed =
     wait(o);
     notePointers(o);
     o.call("fpuFunction", o.i32(opcode));
+  };
+/** FCHS and FABS. */
+const signed =
+  (opcode: number, change: (o: Ops, high: Val) => Val): Semantics =>
+  (o) => {
+    wait(o);
+    notePointers(o);
+    const top = physical(o, 0);
+    o.if(
+      isFull(o, top),
+      () => {
+        clearC1(o);
+        setSignExponent(o, top, change(o, signExponent(o, top)));
+      },
+      () => o.call("fpuFunction", o.i32(opcode)),
+    );
   };
 /** Functions whose last bit the manual leaves to the processor. */
 const transcendental = (encoding: string, mnemonic: string, opcode: number): Row =>
@@ -98,8 +125,20 @@ const sized: Options = { unit: "x87", operandSized: true };
 
 /** Rows of functions on the top of the stack and of control. */
 export const x87ControlRows: Row[] = [
-  ins("D9 =E0", "FCHS", "", computed(0xe0), x87),
-  ins("D9 =E1", "FABS", "", computed(0xe1), x87),
+  ins(
+    "D9 =E0",
+    "FCHS",
+    "",
+    signed(0xe0, (o, high) => o.xor(32, high, o.i32(0x8000))),
+    x87,
+  ),
+  ins(
+    "D9 =E1",
+    "FABS",
+    "",
+    signed(0xe1, (o, high) => o.and(32, high, o.i32(0x7fff))),
+    x87,
+  ),
   ins("D9 =E4", "FTST", "", computed(0xe4), x87),
   ins("D9 =E5", "FXAM", "", computed(0xe5), x87),
   transcendental("D9 =F0", "F2XM1", 0xf0),

@@ -1,6 +1,28 @@
 import type { Ops } from "../semantics/ops.js";
-import { notePointers, pop, wait } from "../semantics/x87.js";
+import {
+  clearC1,
+  isFull,
+  notePointers,
+  physical,
+  pop,
+  pushParts,
+  setFull,
+  setWhole,
+  wait,
+  whole,
+} from "../semantics/x87.js";
 import { FORMAT, type Format, TRUNCATE } from "../semantics/x87-codes.js";
+import {
+  fromInteger,
+  inNearestMode,
+  inTruncatingMode,
+  narrow,
+  type Parts,
+  raiseStatus,
+  readParts,
+  toInteger,
+  widen,
+} from "../semantics/x87-numbers.js";
 import { S } from "../state/layout.js";
 import { ins, type Options, type Row, type Semantics } from "../table/row.js";
 import type { Val } from "../wasm/code.js";
@@ -13,6 +35,34 @@ const isWide = (format: Format): format is "f80" | "bcd" => format === "f80" || 
 /** The address of the upper 16 of 80 bits. */
 const upper = (o: Ops, address: Val): Val => o.wrapAddress(o.add(64, address, o.i64(8)));
 
+/** Pushes unless that is a stack fault or `fine` fails; then the helper does the whole instruction. */
+function pushOr(o: Ops, fine: Val, value: Parts, helper: () => void): void {
+  const next = physical(o, 7);
+  o.if(
+    o.both(fine, o.isNot(isFull(o, next))),
+    () => {
+      clearC1(o);
+      pushParts(o, next, value.low, value.high);
+    },
+    helper,
+  );
+}
+
+/** A memory operand as 80 bits, and whether loading it is a mere conversion. */
+function converted(o: Ops, format: Format, low: Val, high: Val): Parts & { fine: Val } {
+  switch (format) {
+    case "f32":
+    case "f64":
+      return widen(o, WIDTH[format], low);
+    case "f80":
+      return { low, high, fine: o.i32(1) };
+    case "bcd":
+      return { low, high, fine: o.i32(0) };
+    default:
+      return { ...fromInteger(o, o.sext(WIDTH[format], 64, low)), fine: o.i32(1) };
+  }
+}
+
 /** FLD, FILD, FBLD from memory. */
 const load =
   (format: Format): Semantics =>
@@ -21,8 +71,32 @@ const load =
     const low = o.load(isWide(format) ? 64 : WIDTH[format], address);
     const high = isWide(format) ? o.load(16, upper(o, address)) : o.i32(0);
     notePointers(o, address);
-    o.call("fpuLoad", o.i32(FORMAT[format]), low, high);
+    const value = converted(o, format, low, high);
+    pushOr(o, value.fine, value, () => o.call("fpuLoad", o.i32(FORMAT[format]), low, high));
   };
+
+/** ST(0) as it is to be stored, the status bits that raises, and whether that is all there is to it. */
+function stored(o: Ops, format: Format, truncate: boolean): { low: Val; high: Val; raised: Val; fine: Val } {
+  const x = readParts(o, physical(o, 0));
+  switch (format) {
+    case "f32":
+    case "f64": {
+      const { bits, raised, fine } = narrow(o, WIDTH[format], x);
+      return { low: bits, high: o.i32(0), raised, fine: o.both(fine, inNearestMode(o)) };
+    }
+    case "f80":
+      return { ...x, raised: o.i32(0), fine: o.i32(1) };
+    case "bcd":
+      return { ...x, raised: o.i32(0), fine: o.i32(0) };
+    default: {
+      const truncating = inTruncatingMode(o);
+      const cut = truncate ? o.i32(1) : truncating;
+      const { value, raised, fine } = toInteger(o, WIDTH[format], x, cut);
+      const mode = o.either(truncating, inNearestMode(o));
+      return { low: value, high: o.i32(0), raised, fine: o.both(fine, mode) };
+    }
+  }
+}
 
 /**
  * FST, FIST, FISTTP, FBSTP to memory. The destination is checked first, even when an unmasked exception prevents the
@@ -32,38 +106,74 @@ const store =
   (format: Format, pops: boolean, truncate = false): Semantics =>
   (o, address) => {
     wait(o);
-    const place = o.loadForWrite(isWide(format) ? 64 : WIDTH[format], address);
+    const width = isWide(format) ? 64 : WIDTH[format];
+    const place = o.loadForWrite(width, address);
     const second = isWide(format) ? o.loadForWrite(16, upper(o, address)) : undefined;
     notePointers(o, address);
-    o.call("fpuStore", o.i32(FORMAT[format] | (truncate ? TRUNCATE : 0)));
-    const low = o.result(isWide(format) ? 64 : WIDTH[format], 0);
-    const high = o.result(16, 1);
-    const status = o.result(32, 2);
-    const deliver = o.result(32, 3);
-    o.setState32(S.fsw, status);
-    o.if(deliver, () => {
+    const deliver = (low: Val, high: Val) => {
       place.store(low);
       second?.store(high);
       if (pops) pop(o);
-    });
+    };
+    const usual = stored(o, format, truncate);
+    o.if(
+      o.both(usual.fine, isFull(o, physical(o, 0))),
+      () => {
+        raiseStatus(o, usual.raised);
+        deliver(usual.low, usual.high);
+      },
+      () => {
+        o.call("fpuStore", o.i32(FORMAT[format] | (truncate ? TRUNCATE : 0)));
+        const low = o.result(width, 0);
+        const high = o.result(16, 1);
+        const status = o.result(32, 2);
+        const delivered = o.result(32, 3);
+        o.setState32(S.fsw, status);
+        o.if(delivered, () => deliver(low, high));
+      },
+    );
   };
 
 const loadStack: Semantics = (o, i) => {
   wait(o);
   notePointers(o);
-  o.call("fpuLoadStack", i);
+  const source = physical(o, i);
+  pushOr(o, isFull(o, source), readParts(o, source), () => o.call("fpuLoadStack", i));
 };
 const storeStack =
   (pops: boolean, lenient = false): Semantics =>
   (o, i) => {
     wait(o);
     notePointers(o);
-    o.call("fpuStoreStack", i, o.i32(pops ? 1 : 0), o.i32(lenient ? 1 : 0));
+    const top = physical(o, 0);
+    o.if(
+      isFull(o, top),
+      () => {
+        clearC1(o);
+        const destination = physical(o, i);
+        setWhole(o, destination, whole(o, top));
+        setFull(o, destination);
+        if (pops) pop(o);
+      },
+      () => o.call("fpuStoreStack", i, o.i32(pops ? 1 : 0), o.i32(lenient ? 1 : 0)),
+    );
   };
 const exchange: Semantics = (o, i) => {
   wait(o);
   notePointers(o);
-  o.call("fpuExchange", i);
+  const top = physical(o, 0);
+  const other = physical(o, i);
+  o.if(
+    o.both(isFull(o, top), isFull(o, other)),
+    () => {
+      clearC1(o);
+      const first = whole(o, top);
+      const second = whole(o, other);
+      setWhole(o, top, second);
+      setWhole(o, other, first);
+    },
+    () => o.call("fpuExchange", i),
+  );
 };
 /** FCMOVcc by condition code. */
 const move =
@@ -78,7 +188,11 @@ const constant =
   (o) => {
     wait(o);
     notePointers(o);
-    o.call("fpuConstant", o.i32(opcode));
+    const one: Parts = { low: o.i64(1n << 63n), high: o.i32(0x3fff) };
+    const zero: Parts = { low: o.i64(0), high: o.i32(0) };
+    const exact = opcode === 0xe8 || opcode === 0xee;
+    const helper = () => o.call("fpuConstant", o.i32(opcode));
+    pushOr(o, o.i32(exact ? 1 : 0), opcode === 0xe8 ? one : zero, helper);
   };
 
 /** Rows of loads, stores and moves; the numbered mnemonics are undocumented encodings of the same instructions. */

@@ -43,6 +43,8 @@ export class LinearMemory {
   #careful = false;
   #checkAlignment = false;
   #watch = false;
+  /** The helper that runs got an address in the stack segment: one that is not canonical is a stack fault. */
+  stackSegment = false;
 
   constructor(
     readonly state: State,
@@ -250,10 +252,10 @@ export class LinearMemory {
 
   // --- for helpers ---
 
-  #readNumber(linear: bigint, bytes: 1 | 2 | 4 | 8, who: Privilege): void {
+  #readNumber(linear: bigint, bytes: 1 | 2 | 4 | 8, who: Privilege, stack = false): void {
     const low = Number(linear & 0xffffffffn);
     const high = Number((linear >> 32n) & 0xffffffffn);
-    this.checkCanonical(low, high, bytes, false);
+    this.checkCanonical(low, high, bytes, stack);
     this.#load(low, high, bytes, who);
   }
   #value(bytes: 1 | 2 | 4): number {
@@ -262,11 +264,11 @@ export class LinearMemory {
   }
 
   read(linear: bigint, bytes: 1 | 2 | 4): number {
-    this.#readNumber(linear, bytes, this.#current());
+    this.#readNumber(linear, bytes, this.#current(), this.stackSegment);
     return this.#value(bytes);
   }
   read64(linear: bigint): bigint {
-    this.#readNumber(linear, 8, this.#current());
+    this.#readNumber(linear, 8, this.#current(), this.stackSegment);
     return this.#view.getBigUint64(0, true);
   }
   readSystem(linear: bigint, bytes: 1 | 2 | 4): number {
@@ -278,18 +280,18 @@ export class LinearMemory {
     return this.#view.getBigUint64(0, true);
   }
 
-  #writeNumber(linear: bigint, bytes: number, value: bigint, who: Privilege): void {
+  #writeNumber(linear: bigint, bytes: number, value: bigint, who: Privilege, stack = false): void {
     const low = Number(linear & 0xffffffffn);
     const high = Number((linear >> 32n) & 0xffffffffn);
-    this.checkCanonical(low, high, bytes, false);
+    this.checkCanonical(low, high, bytes, stack);
     this.#view.setBigUint64(0, BigInt.asUintN(64, value), true);
     this.#store(low, high, bytes, who);
   }
   write(linear: bigint, bytes: 1 | 2 | 4, value: number): void {
-    this.#writeNumber(linear, bytes, BigInt(value >>> 0), this.#current());
+    this.#writeNumber(linear, bytes, BigInt(value >>> 0), this.#current(), this.stackSegment);
   }
   write64(linear: bigint, value: bigint): void {
-    this.#writeNumber(linear, 8, value, this.#current());
+    this.#writeNumber(linear, 8, value, this.#current(), this.stackSegment);
   }
   writeSystem(linear: bigint, bytes: 1 | 2 | 4, value: number): void {
     this.#writeNumber(linear, bytes, BigInt(value >>> 0), this.#system());
@@ -301,10 +303,10 @@ export class LinearMemory {
     this.#writeNumber(linear, bytes, value, this.#at(cpl));
   }
 
-  #probeLinear(linear: bigint, bytes: number, write: boolean, who: Privilege): void {
+  #probeLinear(linear: bigint, bytes: number, write: boolean, who: Privilege, stack = false): void {
     const low = Number(linear & 0xffffffffn);
     const high = Number((linear >> 32n) & 0xffffffffn);
-    this.checkCanonical(low, high, Math.max(bytes, 1), false);
+    this.checkCanonical(low, high, Math.max(bytes, 1), stack);
     for (let offset = 0; offset < bytes; offset += 4096) {
       const at = linear + BigInt(offset);
       const rest = Math.min(4096, bytes - offset);
@@ -312,10 +314,10 @@ export class LinearMemory {
     }
   }
   probeWrite(linear: bigint, bytes: number): void {
-    this.#probeLinear(linear, bytes, true, this.#current());
+    this.#probeLinear(linear, bytes, true, this.#current(), this.stackSegment);
   }
   probeRead(linear: bigint, bytes: number): void {
-    this.#probeLinear(linear, bytes, false, this.#current());
+    this.#probeLinear(linear, bytes, false, this.#current(), this.stackSegment);
   }
   probeWriteAt(cpl: number, linear: bigint, bytes: number): void {
     this.#probeLinear(linear, bytes, true, this.#at(cpl));

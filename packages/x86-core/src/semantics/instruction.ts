@@ -1,7 +1,8 @@
-import { S, STATE } from "../state/layout.js";
+import { S, SEGMENT, SS, STATE, segmentOffset } from "../state/layout.js";
 import type { Operand, SizeCode } from "../table/operands.js";
 import type { Row } from "../table/row.js";
 import type { Code, Val } from "../wasm/code.js";
+import { FLAG } from "./flags.js";
 import { Ops, type Place, type Surroundings, type Variant, VECTOR } from "./ops.js";
 import type { Width } from "./values.js";
 
@@ -68,6 +69,7 @@ export function buildInstruction(code: Code, row: Row, variant: Variant, around:
   const address = rm && variant.memory ? o.effectiveAddress() : undefined;
   let place: Place | undefined;
   if (row.options.unit === "mmx") requireNoPendingX87(o);
+  if (row.options.privileged) requirePrivilege(o);
   const width = (operand: Operand) => (operand.extended ? w : operandWidth(operand.size, variant.operandSize));
 
   const read = (operand: Operand): Val => {
@@ -144,6 +146,14 @@ export function buildInstruction(code: Code, row: Row, variant: Variant, around:
   }
   if (usesMmxRegister(row, variant) && !early) enterMmxState(o);
   o.next();
+}
+
+/** CPL, which is the DPL of SS, must be 0. */
+function requirePrivilege(o: Ops): void {
+  const attributes = o.state32(segmentOffset(SS) + SEGMENT.attributes);
+  const user = o.nez(32, o.and(32, attributes, o.i32(3 << 13)));
+  const virtual = o.nez(32, o.and(32, o.state32(S.systemFlags), o.i32(FLAG.VM)));
+  o.raiseIf(o.both(user, o.isNot(virtual)), VECTOR.GP, 0);
 }
 
 /** MMX instructions report an unmasked x87 exception that waits (FSW.ES) before they do anything. */

@@ -2,6 +2,8 @@ import { S } from "../state/layout.js";
 
 /** Helpers of system instructions; implemented in system/. */
 export const systemHelpers = [
+  // (port, bytes)
+  "ioCheck",
   // (port, bytes) -> value
   "ioIn",
   // (port, bytes, value)

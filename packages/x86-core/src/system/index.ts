@@ -26,7 +26,7 @@ import {
 import { farCall, farJump, farReturn } from "./far.js";
 import { fxrstor, fxsave, xrstor, xsave } from "./fxsave.js";
 import { deliver } from "./interrupts.js";
-import { ioIn, ioOut } from "./io.js";
+import { ioCheck, ioIn, ioOut } from "./io.js";
 import { interruptReturn, interruptReturnLong } from "./iret.js";
 import { rdmsr, setEdxEax, wrmsr } from "./msr.js";
 import {
@@ -60,6 +60,7 @@ function interrupt(cpu: CpuContext): void {
 
 /** The helpers that system-helpers.ts names. */
 export const systemImplementations: Record<(typeof systemHelpers)[number], (cpu: CpuContext) => void> = {
+  ioCheck,
   ioIn,
   ioOut,
   interrupt,

@@ -25,6 +25,11 @@ export function ioPermission(cpu: CpuContext, port: number, bytes: number): void
   if (bits & ((1 << bytes) - 1)) raise(VECTOR.GP, 0);
 }
 
+/** (port, bytes): INS and OUTS check their port before anything else, also when they are repeated no times. */
+export function ioCheck(cpu: CpuContext): void {
+  ioPermission(cpu, cpu.arg32(0) & 0xffff, cpu.arg32(1));
+}
+
 /** IN: (port, bytes) -> value. */
 export function ioIn(cpu: CpuContext): void {
   const port = cpu.arg32(0) & 0xffff;

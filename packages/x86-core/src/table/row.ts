@@ -24,6 +24,8 @@ export interface Options {
   readonly size?: "d64" | "f64";
   /** Not with REX.B: NOP, which otherwise is XCHG r8, rAX. */
   readonly withoutRexB?: boolean;
+  /** Raises #GP(0) above CPL 0 before it reads its operand (in virtual-8086 mode the semantics raise #UD). */
+  readonly privileged?: boolean;
   /** LOCK is allowed with a memory operand. */
   readonly lock?: boolean;
   /** 16-byte memory operands must be aligned. */

@@ -47,7 +47,35 @@ const shaAlignment: Divergence = {
     row.mnemonic.startsWith("SHA") && /^exception (3|12|14) \/ 13 /.test(difference),
 };
 
-export const DIVERGENCES: readonly Divergence[] = [lastBit, reciprocals, shaAlignment];
+/** AMD processors know SYSRET in compatibility mode, where Intel's raise #UD. */
+const sysretCompatibility: Divergence = {
+  name: "sysret-compatibility",
+  applies: ({ row, long }, _code, difference) =>
+    /^SYS(RET|EXIT)$/.test(row.mnemonic) && !long && /^exception 13 \/ 6 /.test(difference),
+};
+
+/** AMD processors push before they check the target; Intel's manual checks it first. */
+const callOrder: Divergence = {
+  name: "call-order",
+  applies: ({ row, memory }, _code, difference) =>
+    row.mnemonic === "CALL" && memory && /^exception (12|14) \/ 13 /.test(difference),
+};
+
+/** LOCK MOV CR0 is AMD's MOV CR8 outside 64-bit mode. */
+const lockMovCr8: Divergence = {
+  name: "lock-mov-cr8",
+  applies: ({ row }, code, difference) =>
+    row.text.includes("MOV") && row.map === 1 && code.includes(0xf0) && /^exception 13 \/ 6 /.test(difference),
+};
+
+export const DIVERGENCES: readonly Divergence[] = [
+  lastBit,
+  reciprocals,
+  shaAlignment,
+  sysretCompatibility,
+  callOrder,
+  lockMovCr8,
+];
 
 export function isDivergence(shape: Shape, code: Uint8Array, difference: string): boolean {
   return DIVERGENCES.some((divergence) => divergence.applies(shape, code, difference));

@@ -119,6 +119,8 @@ export class EmulatedHost {
     const top = kernel(STACK_TOP);
     this.#ram32[(PHYSICAL.tss + 4) >> 2] = Number(top & 0xffffffffn);
     this.#ram32[(PHYSICAL.tss + 8) >> 2] = Number(top >> 32n);
+    // No I/O permission bitmap.
+    this.#ram32[(PHYSICAL.tss + 0x64) >> 2] = 0x680000;
   }
 
   #setSystemRegisters(): void {

@@ -125,7 +125,7 @@ export class CaseMaker {
       operandSize: shape.operandSize,
       short: shape.long && (shape.memory || row.options.addressSized === true) && random.oneIn(10),
       prefixes,
-      reg: segment ? random.below(6) : register(),
+      reg: segment ? random.below(8) : register(),
       rm: register(),
       opcodeRegister: row.options.withoutRexB ? random.below(8) : register(),
       vvvv: row.operands.some((operand) => operand.place === "vvvv") ? register() : 0,
@@ -255,7 +255,7 @@ export class CaseMaker {
       if (inWindow) {
         new DataView(bytes.buffer).setUint32(window + operandAt, codeTarget, true);
         new DataView(bytes.buffer).setUint32(window + operandAt + 4, 0, true);
-      } else if (!memory) set(encoding.rm, codeTarget);
+      } else if (this.#rm && !memory && encoding.rm !== RSP) set(encoding.rm, codeTarget);
       if (name === "RET") this.#putOnStack(cases, at, codeTarget);
     } else if (name === "LEAVE") set(RBP, WINDOW_ADDRESS + 64 + random.below(300));
   }

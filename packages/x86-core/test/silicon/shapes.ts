@@ -11,18 +11,6 @@ export interface Shape {
   readonly memory: boolean;
 }
 
-/**
- * Instructions whose result depends on the machine, the time or the operating system, or that would end the program
- * which runs the cases. They have tests of their own.
- */
-const UNSUITABLE = new Set(
-  (
-    "SYSCALL SYSENTER SYSRET SYSEXIT CPUID RDTSC RDTSCP RDPMC RDRAND RDSEED RDPID XGETBV XSETBV " +
-    "RDFSBASE RDGSBASE WRFSBASE WRGSBASE SGDT SIDT SLDT STR SMSW LAR LSL VERR VERW CALLF JMPF RETF IRET INT_IMM " +
-    "LDS LES LSS LFS LGS XSAVE XSAVEC XSAVEOPT XSAVES XRSTOR XRSTORS MONITOR MWAIT"
-  ).split(" "),
-);
-
 const HOST_NAMES: Partial<Record<string, string>> = {
   sse3: "pni",
   "sse4.1": "sse4_1",
@@ -44,10 +32,8 @@ export function hostFeatures(): (feature: Feature) => boolean {
 /** All forms of a row that the host can run in user mode. */
 export function shapesOf(row: Row, has: (feature: Feature) => boolean): Shape[] {
   const { options } = row;
-  if (row.opcode < 0 || options.test === "skip" || UNSUITABLE.has(row.mnemonic)) return [];
+  if (row.opcode < 0 || options.test === "skip") return [];
   if (options.feature && !has(options.feature)) return [];
-  // A write to a segment register would break the surroundings.
-  if (row.operands.some((operand) => operand.file === "segment" && operand.write)) return [];
   const { memory, register } = rmForms(row);
   const free = row.modrm && row.fixedModrm === undefined && options.unit !== "x87";
   const noOperand = free && !row.operands.some((operand) => operand.place === "rm");
