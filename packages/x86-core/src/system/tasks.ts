@@ -168,8 +168,8 @@ function enterTask(cpu: CpuContext, format: TssFormat, task: TaskState, nested: 
   }
   state.rflags = nested ? task.flags | FLAG.NT : task.flags;
   task.registers.forEach((value, index) => {
-    // A 16-bit TSS leaves the upper halves undefined; processors set them.
-    state.set64(gprOffset(index), BigInt(format === TSS16 ? (value | 0xffff0000) >>> 0 : value));
+    // A 16-bit TSS leaves the upper halves undefined: 0 here.
+    state.set64(gprOffset(index), BigInt(value));
   });
   state.set64(S.dr + 7 * 8, state.get64(S.dr + 7 * 8) & ~0x155n);
   const virtual = (state.get32(S.systemFlags) & FLAG.VM) !== 0;

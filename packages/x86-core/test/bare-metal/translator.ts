@@ -51,7 +51,7 @@ class SelfApic {
 }
 
 /** Runs a Multiboot image in the translator; what it wrote to port 0xE9, and how it ended. */
-export function runInTranslator(image: string, model: string, budget = 400_000_000) {
+export function runInTranslator(image: string, model: string, seconds = 30) {
   const { bytes, address, entry } = readImage(image);
   const memory = createMemory(RAM);
   const output: string[] = [];
@@ -84,8 +84,9 @@ export function runInTranslator(image: string, model: string, budget = 400_000_0
   cpu.physical.u8.set(bytes, RAM_BASE + address);
   enterMultiboot(cpu, entry);
   let reason: StopReason = "budget";
-  while (!ended && cpu.instructions < budget) {
-    reason = cpu.run(10_000_000);
+  const end = performance.now() + seconds * 1000;
+  while (!ended && performance.now() < end) {
+    reason = cpu.run(100_000);
     if (reason === "shutdown" || (reason === "halted" && !apic.pending())) break;
   }
   return { output: output.join(""), reason: ended ? ("end" as const) : reason, cpu };

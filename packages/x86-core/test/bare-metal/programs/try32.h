@@ -42,6 +42,9 @@ static inline u64 gate(u32 selector, u32 offset, u32 access, u32 parameters) {
 }
 /* Vector 0x80 ends a piece of code at any privilege level. */
 static inline void set_up(void) {
+  /* No interrupts from the machine's timer. */
+  outb(0x21, 0xff);
+  outb(0xa1, 0xff);
   tss.esp0 = (u32)ring0_stack;
   tss.ss0 = DATA0;
   tss.iomap = 104 + 32;
@@ -57,14 +60,17 @@ static u8 code_page[4096] __attribute__((aligned(4096)));
 static u8 user_stack[4096] __attribute__((aligned(4096)));
 static u8 kernel_stack[4096] __attribute__((aligned(4096)));
 
+/* Under paging, code at CPL 3 sees memory this much higher, where it is mapped for user mode. */
+static u32 user_offset;
+
 static inline struct context flat(int ring) {
   struct context c;
   fill(&c, 0, sizeof c);
-  c.eip = (u32)code_page;
+  c.eip = (u32)code_page + (ring ? user_offset : 0);
   c.eflags = 2;
   c.cs = ring ? CODE3 : CODE0;
   c.ss = c.ds = c.es = c.fs = c.gs = ring ? DATA3 : DATA0;
-  c.esp = (u32)(ring ? user_stack : kernel_stack) + 2048;
+  c.esp = (u32)(ring ? user_stack + user_offset : kernel_stack) + 2048;
   return c;
 }
 
@@ -81,6 +87,8 @@ static inline void put_code(const u8 *code, u32 length) {
   } while (0)
 
 static inline int has_error_code(u32 v) { return v == 8 || (v >= 10 && v <= 14) || v == 17; }
+/* QEMU 7 does not push RF as the manual says; debug.c looks at it. */
+static inline u32 without_rf(u32 flags) { return flags & ~0x10000u; }
 /* What the frame holds, past the error code if there is one. */
 static inline u32 *frame(void) { return outcome.frame + has_error_code(outcome.vector); }
 
