@@ -8,6 +8,8 @@ export class RecordArena {
   readonly #u32: Uint32Array;
   readonly #i64: BigInt64Array;
   #next: number;
+  /** Told which records change what they execute or are given back: from one address up to another. */
+  dropped: ((start: number, end: number) => void) | undefined;
 
   constructor(
     buffer: ArrayBufferLike,
@@ -30,10 +32,11 @@ export class RecordArena {
     return this.#next;
   }
   clear(): void {
-    this.#next = this.start;
+    this.rewind(this.start);
   }
   /** Gives back what was added since `next` was `mark`. */
   rewind(mark: number): void {
+    this.dropped?.(mark, this.#next);
     this.#next = mark;
   }
 
@@ -67,6 +70,7 @@ export class RecordArena {
     this.#u32[(record + RECORD.link) >> 2] = target;
   }
   setHandler(record: number, handler: number): void {
+    this.dropped?.(record, record + RECORD_SIZE);
     this.#u16[(record + RECORD.handler) >> 1] = handler;
   }
 
