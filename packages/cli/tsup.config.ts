@@ -7,5 +7,6 @@ export default library(
     "softmetal-io": "src/softmetal-io.ts",
     "softmetal-nbd": "src/softmetal-nbd.ts",
   },
-  { platform: "node", dts: false, splitting: true },
+  // Optional dependencies are not left out of the bundle by themselves.
+  { platform: "node", dts: false, splitting: true, external: ["koffi"] },
 );
