@@ -289,22 +289,28 @@ export function narrow(o: Ops, w: 32 | 64, x: Parts): { bits: Val; raised: Val; 
 
 /**
  * 80 bits to a signed integer of `w` bits, truncated or rounded to nearest: the value and status, and whether the
- * operand is a zero or at least 1 and small enough not to overflow even when rounded up.
+ * operand is a zero or a normal number whose magnitude stays below 2^(w-1).
  */
 export function toInteger(o: Ops, w: 16 | 32 | 64, x: Parts, truncated: Val): { value: Val; raised: Val; fine: Val } {
-  const zero = o.both(o.eqz(64, x.low), o.eqz(32, exponent(o, x)));
-  const n = o.sub(32, exponent(o, x), o.i32(BIAS));
-  const fine = o.either(zero, o.both(sign64(o, x.low), o.ltU(32, n, o.i32(w - 2))));
-  const count = zext(o, o.sub(32, o.i32(63), n));
-  const kept = o.shrU(64, x.low, count);
-  // At least one bit is dropped: the count is 1 to 63.
-  const rest = o.shl(64, x.low, o.sub(64, o.i64(64), count));
+  const e = exponent(o, x);
+  const zero = o.both(o.eqz(64, x.low), o.eqz(32, e));
+  const n = o.sub(32, e, o.i32(BIAS));
+  const inRange = o.both(sign64(o, x.low), o.ltU(32, o.sub(32, e, o.i32(1)), o.i32(BIAS + w - 2)));
+  // Below 1 all bits are behind the point: below 1/2 they only count as not zero.
+  const small = o.ltS(32, n, o.i32(0));
+  const count = zext(o, o.and(32, o.sub(32, o.i32(63), n), o.i32(63)));
+  const kept = o.select(small, o.i64(0), o.shrU(64, x.low, count));
+  const below = o.select(o.eq(32, n, o.i32(-1)), x.low, o.i64(1));
+  const rest = o.select(small, below, o.shl(64, x.low, o.and(64, o.sub(64, o.i64(64), count), o.i64(63))));
   const odd = o.trunc(64, 32, o.and(64, kept, o.i64(1)));
   const above = o.both(sign64(o, rest), o.either(o.nez(64, o.shl(64, rest, 1)), odd));
-  const up = o.both(above, o.isNot(truncated));
-  const magnitude = o.select(zero, o.i64(0), o.add(64, kept, zext(o, up)));
+  const up = o.both(o.both(above, o.isNot(truncated)), o.isNot(zero));
+  const magnitude = o.add(64, kept, zext(o, up));
   const value = o.select(isNegative(o, x), o.sub(64, o.i64(0), magnitude), magnitude);
   const inexact = o.both(o.nez(64, rest), o.isNot(zero));
-  const raised = o.or(32, o.mul(32, inexact, o.i32(PE)), o.shl(32, o.both(up, o.isNot(zero)), 9));
-  return { value: o.trunc(64, w, value), raised, fine };
+  return {
+    value: o.trunc(64, w, value),
+    raised: o.or(32, o.mul(32, inexact, o.i32(PE)), o.shl(32, up, 9)),
+    fine: o.either(zero, o.both(inRange, o.ltU(64, magnitude, o.i64(1n << BigInt(w - 1))))),
+  };
 }
