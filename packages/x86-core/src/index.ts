@@ -1,5 +1,6 @@
 export type { Bus, CpuContext, InterruptController, StopReason, TimeSource } from "./cpu/context.js";
 export { Cpu, type CpuOptions, createMemory, type InterpreterCode } from "./cpu/cpu.js";
+export type { Tier } from "./cpu/executor.js";
 export type { CpuModel } from "./cpu/model.js";
 export { MODEL_NAMES, ModelError, type ModelErrorCode, parseModel } from "./cpu/models.js";
 export { loadInterpreter } from "./interpreter/load.js";

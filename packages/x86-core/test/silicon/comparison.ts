@@ -1,3 +1,4 @@
+import type { Tier } from "../../src/cpu/executor.js";
 import { rows } from "../../src/instructions/index.js";
 import { generateInterpreter } from "../../src/interpreter/generate.js";
 import { difference } from "./compare.js";
@@ -39,6 +40,8 @@ export interface ComparisonOptions {
   readonly milliseconds: number;
   /** Only rows whose text matches. */
   readonly only?: RegExp;
+  /** What executes the cases here; the interpreter by default. */
+  readonly tier?: Tier;
 }
 
 /** Runs cases of all rows on the host and on the emulated CPU, in turn by shape. */
@@ -50,7 +53,7 @@ export async function compareWithHost(options: ComparisonOptions): Promise<Repor
   const pool = new Pool(random);
   const makers = shapes.map((shape) => new CaseMaker(shape, random, pool));
   const { module, numbers } = generateInterpreter();
-  const emulated = new EmulatedHost({ module: new WebAssembly.Module(module), numbers });
+  const emulated = new EmulatedHost({ module: new WebAssembly.Module(module), numbers }, options.tier);
   const native = new NativeHost(BATCH);
   const report: Report = {
     cases: 0,
@@ -61,13 +64,15 @@ export async function compareWithHost(options: ComparisonOptions): Promise<Repor
     endings: new Map(),
   };
   const start = performance.now();
+  // Slow executions still see every shape.
+  const run = options.tier === "blocks" ? 1 : RUN;
   let next = 0;
   try {
     while (shapes.length > 0 && report.cases < options.cases && performance.now() - start < options.milliseconds) {
       const ours = new CaseBuffer(Math.min(BATCH, Math.ceil(options.cases - report.cases)));
       const used: Shape[] = [];
       for (let number = 0; number < ours.count; number++) {
-        const index = Math.floor(next++ / RUN) % shapes.length;
+        const index = Math.floor(next++ / run) % shapes.length;
         makers[index].make(ours, number);
         used.push(shapes[index]);
       }

@@ -1,4 +1,5 @@
 import { Cpu, createMemory, type InterpreterCode } from "../../src/cpu/cpu.js";
+import type { Tier } from "../../src/cpu/executor.js";
 import { parseModel } from "../../src/cpu/models.js";
 import { CS, DS, ES, FS, GS, RAM_BASE, S, SS, STATE, TR } from "../../src/state/layout.js";
 import {
@@ -53,7 +54,7 @@ export class EmulatedHost {
   readonly #ram32: Uint32Array;
   readonly #ram64: BigUint64Array;
 
-  constructor(interpreter: InterpreterCode) {
+  constructor(interpreter: InterpreterCode, tier: Tier = "interpreter") {
     const memory = createMemory(RAM);
     this.cpu = new Cpu({
       memory,
@@ -69,6 +70,7 @@ export class EmulatedHost {
       },
       time: { ticks: () => 0n, frequency: 1e9 },
       interpreter,
+      tier,
     });
     this.#ram = new Uint8Array(memory.buffer, RAM_BASE, RAM);
     this.#ram32 = new Uint32Array(memory.buffer, RAM_BASE, RAM / 4);
@@ -127,8 +129,8 @@ export class EmulatedHost {
     const { state } = this.cpu;
     state.set64(S.cr0, 0x80050033n);
     state.set64(S.cr3, BigInt(PHYSICAL.pml4));
-    // PAE, PGE, OSFXSR, OSXMMEXCPT.
-    state.set64(S.cr4, 0x6a0n);
+    // PAE, PGE, OSFXSR, OSXMMEXCPT, OSXSAVE.
+    state.set64(S.cr4, 0x406a0n);
     // SCE, LME, LMA, NXE.
     state.set64(S.efer, 0xd01n);
     state.set64(S.gdtBase, kernel(PHYSICAL.gdt));
