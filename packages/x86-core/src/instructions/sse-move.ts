@@ -1,8 +1,9 @@
-import { VECTOR } from "../semantics/ops.js";
-import { highHalf, lowHalf, lowVector, pairVector } from "../semantics/vectors.js";
+import { type Ops, VECTOR } from "../semantics/ops.js";
+import { highHalf, lowHalf, lowVector, pairVector, vectorConst } from "../semantics/vectors.js";
 import { S } from "../state/layout.js";
 import type { Feature } from "../table/features.js";
 import { ins, type Options, type Row, type Semantics } from "../table/row.js";
+import type { Val } from "../wasm/code.js";
 
 // Data movement of MMX and SSE, the control register MXCSR, and hints.
 
@@ -43,13 +44,20 @@ const loadMxcsr: Semantics = (o, value) => {
 
 const nothing: Semantics = () => undefined;
 
-/** MASKMOVQ and MASKMOVDQU: to [rDI], with a segment override. */
-const maskedStore =
-  (bytes: 8 | 16): Semantics =>
-  (o, value, mask) => {
-    const address = o.linearInSource(o.addressRegister(7), bytes, true);
-    o.call("sseMaskedStore", address, o.i32(bytes), value, mask);
-  };
+/** Takes the bytes of `value` whose mask is negative, the others from `old`. */
+const masked: (o: Ops, value: Val, old: Val, mask: Val) => Val = (o, value, old, mask) =>
+  o.code.op("v128.bitselect", value, old, o.code.op("i8x16.lt_s", mask, vectorConst(o, "i8x16", 0)));
+
+/** MASKMOVQ and MASKMOVDQU: to [rDI], with a segment override. All bytes must be writable, also those not chosen. */
+const maskedStore: Semantics = (o, value, mask) => {
+  if (value.type === "v128") {
+    const place = o.loadVectorForWrite(o.linearInSource(o.addressRegister(7), 16, true));
+    return place.store(masked(o, value, place.value, mask));
+  }
+  const place = o.loadForWrite(64, o.linearInSource(o.addressRegister(7), 8, true));
+  const wide = (v: Val) => o.code.op("i64x2.splat", v);
+  place.store(lowHalf(o, masked(o, wide(value), wide(place.value), wide(mask))));
+};
 
 /** Moves of one kind that exist for packed single, packed double and integer operands. */
 const wholeMoves = (
@@ -112,8 +120,8 @@ const dataMoveRows: Row[] = [
   move("66 0F D7 /r", "PMOVMSKB Gd:w Ux", "sse2", signBits("i8x16")),
   move("NP 0F D7 /r", "PMOVMSKB Gd:w Nq", "sse", (o, v) => signBits("i8x16")(o, lowVector(o, v)), mmx),
 
-  move("NP 0F F7 /r", "MASKMOVQ Pq Nq", "sse", maskedStore(8), { ...mmx, addressSized: true }),
-  move("66 0F F7 /r", "MASKMOVDQU Vx Ux", "sse2", maskedStore(16), { addressSized: true }),
+  move("NP 0F F7 /r", "MASKMOVQ Pq Nq", "sse", maskedStore, { ...mmx, addressSized: true }),
+  move("66 0F F7 /r", "MASKMOVDQU Vx Ux", "sse2", maskedStore, { addressSized: true }),
 
   move("NP 0F AE /2", "LDMXCSR Md", "sse", loadMxcsr),
   move("NP 0F AE /3", "STMXCSR Md:w", "sse", (o) => o.state32(S.mxcsr)),

@@ -83,11 +83,12 @@ const repeated =
     const w = byte ? 8 : (o.operandSize as Width);
     const size = o.variant.addressSize;
     o.code.block((done) => {
+      o.code.branch(done, o.eqz(size, o.gpr(size, RCX)));
       o.code.loop((again) => {
-        const count = o.gpr(size, RCX);
-        o.code.branch(done, o.eqz(size, count));
         element(o, w);
-        o.setGpr(size, RCX, o.sub(size, o.gpr(size, RCX), o.const(size, 1)));
+        const left = o.sub(size, o.gpr(size, RCX), o.const(size, 1));
+        o.setGpr(size, RCX, left);
+        o.code.branch(done, o.eqz(size, left));
         if (until) o.code.branch(done, until === "equal" ? o.flag("Z") : o.isNot(o.flag("Z")));
         o.leaveWhenOverBudget();
         o.code.branch(again);

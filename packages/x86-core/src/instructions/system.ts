@@ -74,9 +74,9 @@ const enter: Semantics = (o, size, level) => {
   });
   const frame = o.variable(64, o.stackOffset(o.sub(64, o.stackPointer(), o.i64(w / 8))));
   const end = o.variable(64, o.stackOffset(o.sub(64, frame.get(), o.zext(32, 64, size))));
+  o.storeBelowStack(w, w / 8, o.gpr(w, 5));
   // The new frame must be writable at its end (SDM vol. 2, ENTER).
   o.loadForWrite(w, o.linear(SS, end.get(), w / 8, true));
-  o.storeBelowStack(w, w / 8, o.gpr(w, 5));
   o.setStackPointer(end.get());
   o.setGpr(w, 5, o.trunc(64, w, frame.get()));
 };

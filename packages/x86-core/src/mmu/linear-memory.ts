@@ -136,7 +136,7 @@ export class LinearMemory {
 
   /** Checks that individual accesses need when the generated code's TLB is switched off. */
   #check(low: number, high: number, bytes: number, write: boolean): void {
-    if (this.#checkAlignment && bytes <= 8 && (low & (bytes - 1)) !== 0) raise(VECTOR.AC, 0);
+    if (this.#checkAlignment && bytes <= 16 && (low & (bytes - 1)) !== 0) raise(VECTOR.AC, 0);
     if (this.#watch) this.observer.dataBreakpoint(low, high, bytes, write);
   }
 

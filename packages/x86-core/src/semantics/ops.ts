@@ -360,6 +360,9 @@ export class Ops extends Flags {
   loadForWrite(w: Width, linear: Val): Place {
     return this.#readForWrite(LOAD[w], STORE[w], this.type(w), w / 8, linear);
   }
+  loadVectorForWrite(linear: Val): Place {
+    return this.#readForWrite("v128.load", "v128.store", "v128", 16, linear);
+  }
   /** 16 bytes; `aligned` raises #GP(0) for an address that is no multiple of 16. */
   loadVector(linear: Val, aligned: boolean): Val {
     if (aligned) this.requireAlignment(linear, 16);

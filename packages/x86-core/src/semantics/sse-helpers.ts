@@ -18,6 +18,4 @@ export const sseHelpers = [
   "sseCarrylessMultiply",
   "sseAes",
   "sseSha",
-  // (linear address, bytes, value, mask): stores the bytes whose mask byte is negative
-  "sseMaskedStore",
 ] as const;

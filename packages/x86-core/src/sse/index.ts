@@ -4,7 +4,6 @@ import { sseAes } from "./aes.js";
 import { sseArithmetic, sseCompare, sseDotProduct, sseOrder, sseRound } from "./arithmetic.js";
 import { sseCarrylessMultiply } from "./carryless.js";
 import { sseConvert } from "./convert.js";
-import { sseMaskedStore } from "./masked-store.js";
 import { sseSha } from "./sha.js";
 import { sseCompareStrings } from "./strings.js";
 
@@ -20,5 +19,4 @@ export const sseImplementations: Record<(typeof sseHelpers)[number], (cpu: CpuCo
   sseCarrylessMultiply,
   sseAes,
   sseSha,
-  sseMaskedStore,
 };

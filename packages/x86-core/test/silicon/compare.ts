@@ -1,5 +1,14 @@
 import { FLAG } from "../../src/semantics/flags.js";
-import { type CaseBuffer, FIELD, FX, RECORD_BYTES, TRAP_BREAKPOINT, WINDOW_ADDRESS, WINDOW_SIZE } from "./layout.js";
+import {
+  type CaseBuffer,
+  FIELD,
+  FX,
+  RECORD_BYTES,
+  TRAP_BREAKPOINT,
+  TRAP_SINGLE_STEP,
+  WINDOW_ADDRESS,
+  WINDOW_SIZE,
+} from "./layout.js";
 import type { Shape } from "./shapes.js";
 
 const STATUS_FLAGS = ["OF", "SF", "ZF", "AF", "PF", "CF"] as const;
@@ -70,7 +79,7 @@ export function difference(shape: Shape, host: CaseBuffer, ours: CaseBuffer, num
     }
   }
   if (!same64(FIELD.rip)) found.push(`RIP ${hex(host, at + FIELD.rip)} / ${hex(ours, at + FIELD.rip)}`);
-  const mask = definedFlags(trap === TRAP_BREAKPOINT ? shape.row.flags : "");
+  const mask = definedFlags(trap === TRAP_BREAKPOINT || trap === TRAP_SINGLE_STEP ? shape.row.flags : "");
   const flags = a[(at + FIELD.rflags) >> 2];
   const ourFlags = b[(at + FIELD.rflags) >> 2];
   if ((flags ^ ourFlags) & mask) {

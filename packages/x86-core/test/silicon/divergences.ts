@@ -44,7 +44,7 @@ const reciprocals: Divergence = {
 const shaAlignment: Divergence = {
   name: "sha-alignment",
   applies: ({ row }, _code, difference) =>
-    row.mnemonic.startsWith("SHA") && /^exception (3|12|14) \/ 13 /.test(difference),
+    row.mnemonic.startsWith("SHA") && /^exception (1|3|12|14|17) \/ 13 /.test(difference),
 };
 
 /** AMD processors know SYSRET in compatibility mode, where Intel's raise #UD. */
@@ -68,6 +68,35 @@ const lockMovCr8: Divergence = {
     row.text.includes("MOV") && row.map === 1 && code.includes(0xf0) && /^exception 13 \/ 6 /.test(difference),
 };
 
+/** With alignment checks on: areas of state, and the inner frames of ENTER, are accessed without them. */
+const alignmentOfAreas: Divergence = {
+  name: "alignment-of-areas",
+  applies: ({ row }, _code, difference) =>
+    /^(ENTER|FXSAVE|FXRSTOR|FNSAVE|FRSTOR|FNSTENV|FLDENV)$/.test(row.mnemonic) &&
+    difference.startsWith("exception 17 /"),
+};
+
+/** With 66, AMD processors read 32 bits, of which they use 16: only a fault can show it. */
+const movsxdSixteen: Divergence = {
+  name: "movsxd-16",
+  applies: ({ row, operandSize }, _code, difference) =>
+    row.mnemonic === "MOVSXD" && operandSize === 16 && /^(exception 1[47] \/|CR2 )/.test(difference),
+};
+
+/** With 32-bit addresses in 64-bit mode, the whole address of a bit wraps at 4 GiB; here only that of the operand. */
+const bitAddressWrap: Divergence = {
+  name: "bit-address-wrap",
+  applies: ({ row, long, memory }, code, difference) =>
+    /^BT/.test(row.mnemonic) && long && memory && code.includes(0x67) && /^(exception 14 \/ 13 |CR2 )/.test(difference),
+};
+
+/** In which order the bytes of a large area are touched, when more than one would fault. */
+const orderWithinAreas: Divergence = {
+  name: "order-within-areas",
+  applies: ({ row }, _code, difference) =>
+    /^(FXSAVE|FXRSTOR|FNSAVE|FRSTOR|FNSTENV|FLDENV)$/.test(row.mnemonic) && /^CR2 [^;]*$/.test(difference),
+};
+
 export const DIVERGENCES: readonly Divergence[] = [
   lastBit,
   reciprocals,
@@ -75,6 +104,10 @@ export const DIVERGENCES: readonly Divergence[] = [
   sysretCompatibility,
   callOrder,
   lockMovCr8,
+  alignmentOfAreas,
+  movsxdSixteen,
+  bitAddressWrap,
+  orderWithinAreas,
 ];
 
 export function isDivergence(shape: Shape, code: Uint8Array, difference: string): boolean {

@@ -10,6 +10,8 @@ export interface Address {
   /** Relative to the end of the instruction; `displacement` is then filled in by the encoder from `target`. */
   ripRelative: boolean;
   target: number;
+  /** With 16-bit addresses: ModRM.r/m; the register fields above are not used. */
+  sixteen?: number;
 }
 
 /** Everything that chooses one encoding of a row. */
@@ -72,7 +74,12 @@ export function encode(row: Row, e: Encoding, out: Uint8Array, at: number): numb
     else if (e.memory) {
       const m = e.memory;
       const small = m.displacement === (m.displacement << 24) >> 24;
-      if (m.ripRelative) {
+      if (m.sixteen !== undefined) {
+        // Mod 2: always 16 bits of displacement.
+        byte(0x80 | reg | m.sixteen);
+        byte(m.displacement);
+        byte(m.displacement >> 8);
+      } else if (m.ripRelative) {
         byte(reg | 5);
         fixup = end;
         end += 4;

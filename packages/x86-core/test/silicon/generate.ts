@@ -92,7 +92,12 @@ export class CaseMaker {
     const crossing = random.oneIn(64);
     const rip = crossing ? CROSSING - 1 - random.below(4) : PLACE;
     cases.set64(at + FIELD.rip, rip, 0);
-    const flags = 0x202 | (random.u32() & 0x8d5) | (random.oneIn(4) ? 0x400 : 0);
+    const flags =
+      0x202 |
+      (random.u32() & 0x8d5) |
+      (random.oneIn(4) ? 0x400 : 0) |
+      (random.oneIn(40) ? 0x40000 : 0) |
+      (random.oneIn(80) ? 0x100 : 0);
     cases.set64(at + FIELD.rflags, flags, 0);
     u32[(at + FIELD.compatibility) >> 2] = shape.long ? 0 : 1;
 
@@ -123,7 +128,7 @@ export class CaseMaker {
     return {
       long: shape.long,
       operandSize: shape.operandSize,
-      short: shape.long && (shape.memory || row.options.addressSized === true) && random.oneIn(10),
+      short: (shape.memory || row.options.addressSized === true) && random.oneIn(shape.long ? 10 : 20),
       prefixes,
       reg: segment ? random.below(8) : register(),
       rm: register(),
@@ -170,6 +175,11 @@ export class CaseMaker {
     const gs = random.oneIn(20) && shape.long;
     if (gs) encoding.prefixes.push(0x65);
     const wanted = gs ? target - GS_BASE : target;
+    // Nothing is mapped where 16-bit addresses reach: the address in CR2 is what is compared.
+    if (encoding.short && !shape.long) {
+      const sixteen = random.below(8);
+      return { base: -1, index: -1, scale: 0, displacement: random.u32(), ripRelative: false, target: 0, sixteen };
+    }
     const none = { base: -1, index: -1, scale: 0, displacement: 0, ripRelative: false, target };
     const kind = random.below(20);
     if (kind === 0) return { ...none, displacement: wanted | 0 };
@@ -293,7 +303,7 @@ export class CaseMaker {
         const distance = far ? random.u32() | 0 : random.oneIn(2) ? random.below(112) : -20 - random.below(100);
         encoding.immediates.push({ value: BigInt(distance), bytes });
       } else if (operand.place === "moffs") {
-        const bytes = encoding.short || !shape.long ? 4 : 8;
+        const bytes = !shape.long ? (encoding.short ? 2 : 4) : encoding.short ? 4 : 8;
         encoding.immediates.push({ value: BigInt(this.#target()), bytes });
       }
     }

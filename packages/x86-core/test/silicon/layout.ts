@@ -34,6 +34,8 @@ export const FX = { fcw: 0, fsw: 2, ftw: 4, fop: 6, mxcsr: 24, mxcsrMask: 28, st
 
 /** How a case that ran to its end reports itself: at the INT3 behind it. */
 export const TRAP_BREAKPOINT = 3;
+/** How it does with TF set. */
+export const TRAP_SINGLE_STEP = 1;
 export const TRAP_TIMEOUT = 255;
 
 /** Cases in one buffer, with views for every width. */
