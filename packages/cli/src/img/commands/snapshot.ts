@@ -57,18 +57,33 @@ async function perform(image: Qcow2Image | undefined, action: string, name: stri
       await image.createSnapshot({ name });
       return;
     }
-    const id = findSnapshot((await image.info()).snapshots, name);
+    const id = findSnapshot(image.listSnapshots(), name, verb);
     if (id === undefined)
       fail(verb === "apply" ? "Failed to load snapshot: No such file or directory" : "snapshot not found");
     if (verb === "apply") await image.applySnapshot(id!);
     else await image.deleteSnapshot(id!);
   } catch (error) {
     if (error instanceof CommandError) throw error;
-    fail(messageOf(error));
+    fail(verb === "create" ? errnoOf(error) : messageOf(error));
   }
 }
 
-/** By name first, then by id, as QEMU looks them up. */
-function findSnapshot(snapshots: readonly { id: string; name: string }[], text: string): string | undefined {
-  return (snapshots.find(({ name }) => name === text) ?? snapshots.find(({ id }) => id === text))?.id;
+/** Creation fails with an error number. */
+function errnoOf(error: unknown): string {
+  const { name, code } = error as { name?: string; code?: string };
+  if (name === "Qcow2Error" && code === "conflict") return "-22 (Invalid argument)";
+  if (name === "Qcow2Error" && code === "unsupported") return "-95 (Operation not supported)";
+  if (name === "Qcow2Error" && code === "too-large") return "-27 (File too large)";
+  return messageOf(error);
+}
+
+/** Deleting goes by name alone; applying takes an id before a name. */
+function findSnapshot(
+  snapshots: readonly { id: string; name: string }[],
+  text: string,
+  verb: string,
+): string | undefined {
+  const byName = snapshots.find(({ name }) => name === text);
+  if (verb === "delete") return byName?.id;
+  return (snapshots.find(({ id }) => id === text) ?? byName)?.id;
 }
