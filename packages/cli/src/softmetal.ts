@@ -13,6 +13,18 @@ const commands: Record<string, Command> = {
   run: { help: "run a machine on this terminal", run: async (argv) => (await import("./run/main.js")).main(argv) },
   guest: { help: "obtain the default guest", run: async (argv) => (await import("./guest/main.js")).main(argv) },
   doctor: { help: "say what this host can do", run: async (argv) => (await import("./doctor/main.js")).main(argv) },
+  img: {
+    help: "work on disk images, with the options of qemu-img",
+    run: async (argv) => (await import("./img/main.js")).main(argv, "softmetal img"),
+  },
+  io: {
+    help: "read and write inside disk images, with the commands of qemu-io",
+    run: async (argv) => (await import("./io/main.js")).main(argv, "softmetal io"),
+  },
+  nbd: {
+    help: "export disk images, with the options of qemu-nbd",
+    run: async (argv) => (await import("./nbd/main.js")).main(argv, "softmetal nbd"),
+  },
 };
 
 const usage = `Usage: softmetal COMMAND [options]

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { commandStatus, initParameters } from "@softmetal/guest";
-import type { BootSource, CreateMachine, Machine } from "@softmetal/vmm";
+import type { BootSource, Machine } from "@softmetal/vmm";
 import { describeFailure } from "../command/failure.js";
 import { optionHelp } from "../command/options.js";
 import { parseChoice } from "../command/values.js";
@@ -29,7 +29,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     return 0;
   }
   const boot = request.defaultGuest ? await defaultGuest(request) : await readBootSource(request);
-  const { createMachine } = (await import("@softmetal/vmm")) as unknown as { createMachine: CreateMachine };
+  const { createMachine } = await import("@softmetal/vmm");
   const machine = await createMachine({ ...request.config, boot });
   if (request.config.devices?.debugConsole) {
     machine.on("debugConsole", (bytes) => {

@@ -4,6 +4,7 @@ import type { Machine, MachineEnd, MachineEvents } from "@softmetal/vmm";
 export class FakeMachine implements Machine {
   state: Machine["state"] = "created";
   readonly accel = "translator";
+  readonly accelReason = "chosen by the test";
   readonly serial: Machine["serial"];
   readonly ended: Promise<MachineEnd>;
   /** What was sent to the guest. */
