@@ -33,6 +33,7 @@ export type {
   SnapshotCreateOptions,
   SnapshotInfo,
 } from "./image/types.js";
+export { keepOpen } from "./keep-open.js";
 export type { LuksOpenOptions } from "./luks-disk.js";
 export { createLuks, LuksDisk, openLuks } from "./luks-disk.js";
 export { MemoryFile } from "./memory-file.js";

@@ -5,6 +5,7 @@ import { roundUp } from "../format/binary.js";
 import * as C from "../format/constants.js";
 import { encodeHeader, featureNameTable, type Header } from "../format/header.js";
 import { refcountCodec } from "../format/refcounts.js";
+import { keepOpen } from "../keep-open.js";
 import { portablePlatform } from "../portable-platform.js";
 import { openQcow2 } from "./open.js";
 import type { Qcow2CreateOptions } from "./types.js";
@@ -113,15 +114,4 @@ export async function createQcow2(file: RandomAccessFile, options: Qcow2CreateOp
   } finally {
     await image.close();
   }
-}
-
-/** The same file, for an image that must not close it. */
-function keepOpen(file: RandomAccessFile): RandomAccessFile {
-  return new Proxy(file, {
-    get(target, key) {
-      if (key === "close") return () => {};
-      const value = Reflect.get(target, key, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
 }

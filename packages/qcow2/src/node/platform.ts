@@ -51,10 +51,10 @@ const nodeCrypto: CryptoProvider = {
   random: (length) => new Uint8Array(randomBytes(length)),
 };
 
-/** Node's zlib and OpenSSL; zstd as in the portable platform. */
+/** Node's zlib and OpenSSL in the thread pool; zstd (WebAssembly) in workers. */
 export const nodePlatform: Platform = {
   zlib: () => nodeDeflate,
-  zstd: async () => (await import("../compress/zstd.js")).loadZstd(),
+  zstd: async () => (await import("./zstd-pool.js")).loadZstdPool(),
   crypto: () => nodeCrypto,
   parallelism: availableParallelism(),
 };
