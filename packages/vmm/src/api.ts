@@ -116,6 +116,8 @@ export interface Machine {
   readonly state: MachineState;
   /** The accelerator in use, after `auto` was resolved. */
   readonly accel: "translator" | "kvm";
+  /** Why this accelerator is in use, in one clause: what `auto` found. */
+  readonly accelReason: string;
   /** Serial ports, COM1 first. */
   readonly serial: readonly SerialPort[];
   /** Settles once, when the machine is over; never rejects. */

@@ -1,5 +1,6 @@
 import type { Request } from "../worker/protocol.js";
 import { serve } from "../worker/serve.js";
+import { makeTranslator } from "../worker/translator-only.js";
 
 /** The part of a dedicated worker's scope that is used here. */
 interface WorkerScope {
@@ -8,9 +9,12 @@ interface WorkerScope {
 }
 const scope = globalThis as unknown as WorkerScope;
 
-serve({
-  post: (message) => scope.postMessage(message),
-  listen: (listener) => {
-    scope.onmessage = (event) => listener(event.data);
+serve(
+  {
+    post: (message) => scope.postMessage(message),
+    listen: (listener) => {
+      scope.onmessage = (event) => listener(event.data);
+    },
   },
-});
+  makeTranslator,
+);

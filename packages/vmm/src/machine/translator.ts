@@ -1,20 +1,13 @@
 import { LocalApic, type MsrValue } from "@softmetal/chipset";
-import {
-  type Bus,
-  Cpu,
-  createMemory,
-  type InterruptController,
-  ModelError,
-  parseModel,
-  RAM_BASE,
-  type TimeSource,
-} from "@softmetal/x86-core";
+import { type Bus, Cpu, createMemory, type InterruptController, RAM_BASE, type TimeSource } from "@softmetal/x86-core";
 import { type MachineConfig, type MachineEnd, MachineError } from "../api.js";
 import { setInitialState } from "./cpu-state.js";
+import type { Engine, EngineEvents, Rest } from "./engine.js";
 import { EventQueue } from "./event-queue.js";
 import { InterruptControllers } from "./interrupt-controllers.js";
 import { loadMachine } from "./load.js";
 import { DEVICE_HOLE } from "./memory-map.js";
+import { readModel } from "./model.js";
 import { Platform } from "./platform.js";
 import { SerialChannel } from "./serial-channel.js";
 
@@ -23,19 +16,8 @@ const TSC_HZ = 1e9;
 /** Instructions between two looks at the clock. */
 const SLICE = 50_000;
 
-/** What a machine tells whoever runs it. */
-export interface TranslatorEvents {
-  debugConsole(byte: number): void;
-  /** A chunk of serial input has been taken. */
-  serialConsumed(port: number): void;
-  reset(cause: "guest" | "triple-fault"): void;
-}
-
-/**
- * One machine with one translated CPU, without threads: `runSlice` advances it, and says when it may rest. Everything
- * else happens inside.
- */
-export class TranslatorMachine {
+/** One machine with one translated CPU. */
+export class TranslatorMachine implements Engine {
   readonly platform: Platform;
   readonly serial: SerialChannel[];
   readonly timers: EventQueue;
@@ -43,7 +25,7 @@ export class TranslatorMachine {
   readonly #controllers: InterruptControllers;
   readonly #apic: LocalApic;
   readonly #config: MachineConfig;
-  readonly #events: TranslatorEvents;
+  readonly #events: EngineEvents;
   readonly #started: number;
   /** Nanoseconds that an instruction-counting clock has skipped while the CPU was halted. */
   #skipped = 0;
@@ -55,10 +37,10 @@ export class TranslatorMachine {
   #pausedFor = 0;
 
   /** @throws MachineError `bad-cpu`, `out-of-memory`, `bad-boot-image`, `does-not-fit` */
-  constructor(config: MachineConfig, events: TranslatorEvents) {
+  constructor(config: MachineConfig, events: EngineEvents) {
     this.#config = config;
     this.#events = events;
-    const model = readModel(config.cpu ?? "x86-64-v2");
+    const model = readModel(config.cpu);
     const memory = allocate(config.memory);
     this.#started = performance.now();
     const counted = config.time === "instructions";
@@ -157,31 +139,27 @@ export class TranslatorMachine {
     this.#pausedAt = undefined;
   }
 
-  /**
-   * Runs a slice of instructions and everything that is due. Returns how long the machine may rest: 0 not at all, else
-   * milliseconds until something is due (infinite: until input comes).
-   */
-  runSlice(): number {
+  runSlice(): Rest {
     this.timers.fire();
     const before = performance.now();
     const reason = this.#cpu.run(SLICE);
     this.#busy += performance.now() - before;
-    if (this.#end) return 0;
+    if (this.#end) return "run";
     if (reason === "shutdown") this.#tripleFault();
     if (this.#pendingReset) this.#resetByGuest(this.#pendingReset);
-    if (reason !== "halted" || this.#end) return 0;
+    if (reason !== "halted" || this.#end) return "run";
     return this.#rest();
   }
 
-  #rest(): number {
+  #rest(): Rest {
     const { next } = this.timers;
     if (next === Number.POSITIVE_INFINITY) return next;
     const wait = next - this.timers.now();
-    if (wait <= 0) return 0;
+    if (wait <= 0) return "run";
     if (this.#config.time === "instructions") {
       // Nothing can happen before the next deadline: time jumps there.
       this.#skipped += wait;
-      return 0;
+      return "run";
     }
     return wait / 1e6;
   }
@@ -237,15 +215,6 @@ export class TranslatorMachine {
     if (this.#apic.mode !== "xapic" || mmio.has(base) || base < DEVICE_HOLE) return;
     mmio.add(base, 0x1000, this.#apic, "local APIC");
     this.#apicAt = base;
-  }
-}
-
-function readModel(name: string) {
-  try {
-    return parseModel(name);
-  } catch (error) {
-    if (error instanceof ModelError) throw new MachineError("bad-cpu", error.message, { cause: error });
-    throw error;
   }
 }
 

@@ -39,7 +39,8 @@ type Listeners = { [E in keyof MachineEvents]: Set<MachineEvents[E]> };
 
 /** The machine as the embedding program sees it: every call is a message to its thread. */
 class RemoteMachine implements Machine {
-  readonly accel = "translator" as const;
+  #accel: Machine["accel"] = "translator";
+  #accelReason = "";
   readonly serial: readonly SerialPort[];
   readonly ended: Promise<MachineEnd>;
   readonly created: Promise<void>;
@@ -85,9 +86,18 @@ class RemoteMachine implements Machine {
     return this.#state;
   }
 
+  get accel(): Machine["accel"] {
+    return this.#accel;
+  }
+  get accelReason(): string {
+    return this.#accelReason;
+  }
+
   #handle(report: Report): void {
     switch (report.type) {
       case "created":
+        this.#accel = report.accel;
+        this.#accelReason = report.reason;
         return this.#settleCreated.resolve();
       case "failed":
         return this.#settleCreated.reject(new MachineError(report.code, report.message));

@@ -10,9 +10,26 @@ export type Request =
   /** The reader has taken this many bytes. */
   | { type: "serialCredit"; port: number; bytes: number };
 
+/** The engine that a machine has. */
+export interface EngineChoice {
+  accel: "translator" | "kvm";
+  /** See `Machine.accelReason`. */
+  reason: string;
+  /** To be rung with every message after `create`: this engine's thread does not wait at its event loop. */
+  doorbell?: DoorbellHandle;
+}
+
+/** By which a message is announced to a thread that executes a guest in KVM. */
+export interface DoorbellHandle {
+  /** The `handle` of the vCPU to kick. */
+  vcpu: number;
+  /** One word: how many messages have been posted, `create` included. */
+  posted: SharedArrayBuffer;
+}
+
 /** What the machine's thread reports. */
 export type Report =
-  | { type: "created" }
+  | ({ type: "created" } & EngineChoice)
   | { type: "failed"; code: MachineErrorCode; message: string }
   | { type: "done"; id: number; statistics?: MachineStatistics }
   | { type: "serialOutput"; port: number; bytes: Uint8Array<ArrayBuffer> }

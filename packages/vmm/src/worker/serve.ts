@@ -1,6 +1,12 @@
 import { type MachineConfig, type MachineEnd, MachineError, type MachineStatistics } from "../api.js";
-import { TranslatorMachine } from "../machine/translator.js";
-import type { Endpoint, Report, Request } from "./protocol.js";
+import type { Engine, EngineEvents, Rest } from "../machine/engine.js";
+import type { Endpoint, EngineChoice, Report, Request } from "./protocol.js";
+
+/**
+ * Makes the machine of a configuration with an engine that this environment has.
+ * @throws MachineError
+ */
+export type MakeEngine = (config: MachineConfig, events: EngineEvents) => EngineChoice & { engine: Engine };
 
 /** Milliseconds that the guest runs before messages get their turn. */
 const TURN = 4;
@@ -23,19 +29,22 @@ class Turn {
 }
 
 /** Runs one machine in this thread, driven by messages. */
-export function serve(endpoint: Endpoint<Report, Request>): void {
-  new Server(endpoint);
+export function serve(endpoint: Endpoint<Report, Request>, makeEngine: MakeEngine): void {
+  new Server(endpoint, makeEngine);
 }
 
 class Server {
-  #machine: TranslatorMachine | undefined;
+  #machine: Engine | undefined;
   #running = false;
   #looping = false;
   #wake: (() => void) | undefined;
   #debug: number[] = [];
   readonly #turn = new Turn();
 
-  constructor(readonly endpoint: Endpoint<Report, Request>) {
+  constructor(
+    readonly endpoint: Endpoint<Report, Request>,
+    readonly makeEngine: MakeEngine,
+  ) {
     endpoint.listen((request) => this.#handle(request));
   }
 
@@ -88,8 +97,9 @@ class Server {
 
   #create(config: MachineConfig): void {
     try {
-      this.#machine = new TranslatorMachine(config, this);
-      this.endpoint.post({ type: "created" });
+      const { engine, ...choice } = this.makeEngine(config, this);
+      this.#machine = engine;
+      this.endpoint.post({ type: "created", ...choice });
     } catch (error) {
       const code = error instanceof MachineError ? error.code : "internal-error";
       this.endpoint.post({ type: "failed", code, message: error instanceof Error ? error.message : String(error) });
@@ -112,7 +122,7 @@ class Server {
     this.endpoint.post({ type: "reset", cause });
   }
 
-  #flush(machine: TranslatorMachine): void {
+  #flush(machine: Engine): void {
     machine.serial.forEach((channel, port) => {
       const bytes = channel.takeOutput();
       if (bytes) this.endpoint.post({ type: "serialOutput", port, bytes });
@@ -129,20 +139,16 @@ class Server {
     this.#looping = true;
     let turnEnds = performance.now() + TURN;
     while (this.#running && !machine.end) {
-      let rest: number;
+      let rest: Rest;
       try {
         rest = machine.runSlice();
       } catch (error) {
         machine.finish(describe(error));
         break;
       }
-      if (rest > 0) {
-        this.#flush(machine);
-        await this.#rest(rest);
-      } else if (performance.now() >= turnEnds) {
-        this.#flush(machine);
-        await this.#turn.next();
-      } else continue;
+      if (rest === "run" && performance.now() < turnEnds) continue;
+      this.#flush(machine);
+      await (typeof rest === "number" ? this.#rest(rest) : this.#turn.next());
       turnEnds = performance.now() + TURN;
     }
     this.#looping = false;
@@ -150,7 +156,7 @@ class Server {
     if (machine.end) this.#finish(machine);
   }
 
-  #finish(machine: TranslatorMachine): void {
+  #finish(machine: Engine): void {
     this.endpoint.post({ type: "ended", end: machine.end!, statistics: statistics(machine) });
   }
 
@@ -173,7 +179,7 @@ class Server {
   }
 }
 
-function statistics(machine: TranslatorMachine): MachineStatistics {
+function statistics(machine: Engine): MachineStatistics {
   return {
     instructions: machine.instructions,
     busyMilliseconds: machine.busyMilliseconds,

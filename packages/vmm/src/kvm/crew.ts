@@ -1,0 +1,73 @@
+import type { Vcpu } from "@softmetal/kvm-binding";
+import type { Platform } from "../machine/platform.js";
+import { accessMmio, accessPorts } from "./accesses.js";
+import type { KvmHost } from "./host.js";
+import { ASK, Command, isRunning, Mailbox } from "./mailbox.js";
+
+/** Milliseconds between looks at vCPUs that are asked to stand still. */
+const LOOK = 1;
+/** Milliseconds after which a vCPU that does not stand still is taken for dead. */
+const PATIENCE = 10_000;
+
+export interface CrewOptions {
+  readonly host: KvmHost;
+  readonly platform: Platform;
+  /** The machine's own vCPU, which others kick when they need a device. */
+  readonly bootVcpu: Vcpu;
+  /** The others. */
+  readonly vcpus: readonly Vcpu[];
+  /** A vCPU cannot go on; see `describeExit`. */
+  onExit(text: string): void;
+  onFailure(error: Error): void;
+}
+
+/** The vCPUs besides the boot processor, each on a thread of its own; accesses to devices are carried out here. */
+export class Crew {
+  readonly #options: CrewOptions;
+  readonly #command: Command;
+  readonly #mailboxes: Mailbox[];
+
+  constructor(options: CrewOptions) {
+    this.#options = options;
+    const { vcpus, bootVcpu, host } = options;
+    const buffer = Mailbox.allocate(vcpus.length);
+    this.#command = new Command(buffer);
+    this.#mailboxes = vcpus.map((_, index) => new Mailbox(buffer, index));
+    vcpus.forEach((vcpu, index) => {
+      const job = { kind: "vcpu", vcpu: vcpu.handle, bootVcpu: bootVcpu.handle, index, buffer } as const;
+      host.startHelper(job, options.onFailure);
+    });
+  }
+
+  /** Lets the vCPUs run. */
+  run(): void {
+    if (!isRunning(this.#command.generation)) this.#command.next();
+  }
+
+  /** Returns when every vCPU stands still with its accesses complete, so that its state can be read and set. */
+  park(): void {
+    if (isRunning(this.#command.generation)) this.#command.next();
+    const end = performance.now() + PATIENCE;
+    const pause = new Int32Array(new SharedArrayBuffer(4));
+    for (const vcpu of this.#options.vcpus) vcpu.kick();
+    while (this.#mailboxes.some((mailbox) => !mailbox.parked)) {
+      this.serve();
+      if (performance.now() > end) throw new Error("a vCPU's thread does not answer");
+      Atomics.wait(pause, 0, 0, LOOK);
+    }
+  }
+
+  /** Carries out what vCPUs ask for. */
+  serve(): void {
+    const { ports, mmio } = this.#options.platform;
+    for (const mailbox of this.#mailboxes) {
+      if (!mailbox.asked) continue;
+      const { ask, address, size, bytes } = mailbox;
+      if (ask === ASK.exit) this.#options.onExit(mailbox.text);
+      else if (ask === ASK.portIn || ask === ASK.portOut) {
+        accessPorts(ports, ask === ASK.portOut, address, size, bytes);
+      } else accessMmio(mmio, ask === ASK.mmioWrite, address, bytes);
+      mailbox.answer();
+    }
+  }
+}

@@ -1,0 +1,309 @@
+import type { Vcpu, Vm } from "@softmetal/kvm-binding";
+import { Cap, createSharedMemory, type Exit, IrqchipId, IrqRoutingType, Kvm, KvmError } from "@softmetal/kvm-binding";
+import { type MachineConfig, type MachineEnd, MachineError } from "../api.js";
+import type { Engine, EngineEvents, Rest } from "../machine/engine.js";
+import { EventQueue } from "../machine/event-queue.js";
+import { loadMachine } from "../machine/load.js";
+import { readModel } from "../machine/model.js";
+import { Platform } from "../machine/platform.js";
+import { SerialChannel } from "../machine/serial-channel.js";
+import { accessMmio, accessPorts } from "./accesses.js";
+import { Alarm } from "./alarm.js";
+import { guestCpuid } from "./cpuid.js";
+import { Crew } from "./crew.js";
+import { consequence, describeExit } from "./exits.js";
+import type { KvmHost } from "./host.js";
+import { setInitialState } from "./initial-state.js";
+import { modelCpuid } from "./model-cpuid.js";
+import { ChipSnapshot, VcpuSnapshot } from "./snapshot.js";
+
+/** Three pages and one page that Intel's processors need for real mode, where a PC has its BIOS. */
+const TSS_ADDRESS = 0xfffbd000;
+const IDENTITY_MAP_ADDRESS = 0xfffbc000;
+/** KVM_PIT_SPEAKER_DUMMY: port 61H belongs to the kernel's timer. */
+const PIT_WITH_PORT_61 = 1;
+/** Nanoseconds that output of the guest may wait for more. */
+const OUTPUT_DELAY = 1_000_000;
+
+export interface KvmMachineOptions {
+  readonly config: MachineConfig;
+  readonly events: EngineEvents;
+  readonly host: KvmHost;
+  /** KVM without hardware support; see `CpuidOptions`. */
+  readonly interpreted: boolean;
+}
+
+/**
+ * A machine whose processors KVM executes. Interrupt controllers and the PIT are the kernel's; the other devices are the
+ * same as under the translator and live on the boot processor's thread, which sits in KVM_RUN unless something is to be
+ * done. What wakes it is a kick: from the alarm when a timer is due, from the embedding program's thread when it has
+ * posted a message, and from other vCPUs' threads when they need a device.
+ */
+export class KvmMachine implements Engine {
+  readonly platform: Platform;
+  readonly serial: SerialChannel[];
+  readonly timers: EventQueue;
+  /** KVM does not count instructions. */
+  readonly instructions = 0;
+  /** The processors, the boot processor first. Their state can be read and set while the machine is paused. */
+  readonly vcpus: readonly Vcpu[];
+  readonly vm: Vm;
+  readonly memory: Uint8Array;
+  readonly #kvm: Kvm;
+  readonly #boot: Vcpu;
+  readonly #options: KvmMachineOptions;
+  readonly #alarm: Alarm;
+  readonly #crew: Crew;
+  readonly #powerOn: { vcpus: VcpuSnapshot[]; chips: ChipSnapshot };
+  readonly #started = performance.now();
+  #pausedAt: number | undefined = this.#started;
+  #pausedFor = 0;
+  #clock: bigint | undefined;
+  #pendingReset: "guest" | "triple-fault" | undefined;
+  #end: MachineEnd | undefined;
+  #resets = 0;
+  #outputWaits = false;
+  #outputDue = false;
+
+  /** @throws MachineError */
+  constructor(options: KvmMachineOptions) {
+    this.#options = options;
+    const { config, events, host } = options;
+    const devices = config.devices ?? {};
+    try {
+      this.#kvm = Kvm.open();
+      this.vm = this.#kvm.createVm();
+      this.memory = createSharedMemory(config.memory);
+      this.vcpus = this.#createVcpus();
+    } catch (error) {
+      throw creationFailure(error, config.memory);
+    }
+    this.#boot = this.vcpus[0];
+    this.#alarm = new Alarm(host.now);
+    const now = () => ((this.#pausedAt ?? performance.now()) - this.#started - this.#pausedFor) * 1e6;
+    this.timers = new EventQueue(now, (deadline) => this.#alarm.setIn(deadline - now()));
+    this.serial = Array.from(
+      { length: devices.serialPorts ?? 1 },
+      (_, port) => new SerialChannel(() => events.serialConsumed(port)),
+    );
+    const output = this.timers.createTimer(() => {
+      this.#outputDue = true;
+    });
+    const sent = () => {
+      if (this.#outputWaits) return;
+      this.#outputWaits = true;
+      output.arm(now() + OUTPUT_DELAY);
+    };
+    this.platform = new Platform({
+      timers: this.timers,
+      ram: config.memory,
+      devices,
+      interrupts: { isa: (irq) => this.#line(irq) },
+      pit: false,
+      startSeconds: Date.now() / 1000,
+      serial: (port) => {
+        const channel = this.serial[port];
+        return {
+          transmit: (byte) => {
+            sent();
+            return channel.transmit(byte);
+          },
+          receive: () => channel.receive(),
+        };
+      },
+      debugConsole: (byte) => {
+        sent();
+        events.debugConsole(byte);
+      },
+      // The guest of KVM has no A20 gate: address bit 20 always counts.
+      a20Changed: () => {},
+      reset: () => this.#requestReset("guest"),
+      powerOff: () => this.finish({ reason: "poweroff" }),
+      debugExit: (code) => this.finish({ reason: "debug-exit", code }),
+    });
+    const msrs = this.#kvm.getMsrIndexList();
+    this.#powerOn = {
+      vcpus: this.vcpus.map((vcpu) => new VcpuSnapshot(vcpu, msrs)),
+      chips: new ChipSnapshot(this.vm),
+    };
+    this.#load();
+    const onFailure = (error: Error) => this.finish({ reason: "internal-error", message: error.message });
+    this.#crew = new Crew({
+      ...{ host, onFailure, platform: this.platform, bootVcpu: this.#boot, vcpus: this.vcpus.slice(1) },
+      onExit: (text) => this.#cannotGoOn(text),
+    });
+    host.startHelper({ kind: "alarm", vcpu: this.#boot.handle, buffer: this.#alarm.buffer }, onFailure);
+  }
+
+  get end(): MachineEnd | undefined {
+    return this.#end;
+  }
+  get busyMilliseconds(): number {
+    return this.#options.host.processorTime();
+  }
+  get resets(): number {
+    return this.#resets;
+  }
+
+  finish(end: MachineEnd): void {
+    this.#end ??= end;
+  }
+
+  reset(): void {
+    this.#resets++;
+    this.#pendingReset = undefined;
+    this.#standStill();
+    this.platform.reset();
+    this.#powerOn.chips.restore(this.vm);
+    this.#powerOn.vcpus.forEach((snapshot, index) => {
+      snapshot.restore(this.vcpus[index]);
+    });
+    this.#load();
+    if (this.#pausedAt === undefined) this.#crew.run();
+  }
+
+  /** All vCPUs out of the guest, with accesses complete, when this returns. */
+  pause(): void {
+    if (this.#pausedAt !== undefined) return;
+    this.#pausedAt = performance.now();
+    this.#standStill();
+    this.#clock = this.vm.getClock().clock;
+  }
+  resume(): void {
+    if (this.#pausedAt === undefined) return;
+    this.#pausedFor += performance.now() - this.#pausedAt;
+    this.#pausedAt = undefined;
+    if (this.#clock !== undefined) this.vm.setClock({ clock: this.#clock });
+    this.#clock = undefined;
+    this.#crew.run();
+  }
+
+  runSlice(): Rest {
+    this.#attend();
+    while (!this.#end && !this.#pendingReset) {
+      if (this.#outputDue || this.#options.host.messagesWaiting()) {
+        this.#outputDue = false;
+        this.#outputWaits = false;
+        return "yield";
+      }
+      this.#handle(this.#boot.run());
+    }
+    if (!this.#end && this.#pendingReset) this.#resetByGuest(this.#pendingReset);
+    return "run";
+  }
+
+  #handle(exit: Exit): void {
+    const { ports, mmio } = this.platform;
+    switch (exit.reason) {
+      case "io":
+        if (exit.count !== 1) {
+          accessPorts(ports, exit.direction === "out", exit.port, exit.size, exit.data);
+        } else if (exit.direction === "out") ports.writePort(exit.port, exit.size, exit.value);
+        else exit.value = ports.readPort(exit.port, exit.size);
+        return;
+      case "mmio":
+        return accessMmio(mmio, exit.isWrite, exit.physAddr, exit.data);
+      case "intr":
+        return this.#attend();
+      default:
+        return this.#cannotGoOn(describeExit(exit, this.#boot));
+    }
+  }
+
+  /** Does what a kick may have been about. */
+  #attend(): void {
+    this.#crew.serve();
+    this.timers.fire();
+    const { next } = this.timers;
+    if (next !== Number.POSITIVE_INFINITY) this.#alarm.setIn(next - this.timers.now());
+  }
+
+  #cannotGoOn(text: string): void {
+    const what = consequence(text);
+    if (what === "reset") this.#requestReset("guest");
+    else if (what !== "triple-fault") this.finish(what);
+    else if (this.#options.config.onTripleFault === "stop") this.finish({ reason: "triple-fault" });
+    else this.#requestReset("triple-fault");
+  }
+
+  #requestReset(cause: "guest" | "triple-fault"): void {
+    this.#pendingReset ??= cause;
+  }
+  #resetByGuest(cause: "guest" | "triple-fault"): void {
+    if (this.#options.config.noReboot) return this.finish({ reason: cause === "guest" ? "reset" : "triple-fault" });
+    this.reset();
+    this.#options.events.reset(cause);
+  }
+
+  #standStill(): void {
+    this.#crew.park();
+    // An access that the last exit was about ends in the next entry; a kick makes it return after that.
+    this.#boot.kick();
+    if (this.#boot.run().reason !== "intr") throw new Error("KVM ran the guest although it was kicked");
+  }
+
+  #createVcpus(): Vcpu[] {
+    const { config, interpreted } = this.#options;
+    const { cpus = 1 } = config;
+    const { vm } = this;
+    vm.setUserMemoryRegion({ slot: 0, guestPhysAddr: 0, memory: this.memory });
+    const most = vm.checkExtension(Cap.MAX_VCPUS) || vm.checkExtension(Cap.NR_VCPUS);
+    if (cpus > most) throw new MachineError("bad-config", `KVM runs at most ${most} processors here, not ${cpus}.`);
+    if (vm.checkExtension(Cap.SET_TSS_ADDR)) vm.setTssAddr(TSS_ADDRESS);
+    if (vm.checkExtension(Cap.SET_IDENTITY_MAP_ADDR)) vm.setIdentityMapAddr(IDENTITY_MAP_ADDRESS);
+    vm.createIrqchip();
+    vm.createPit2(PIT_WITH_PORT_61);
+    vm.setGsiRouting(isaRoutes());
+    const model = readModel(config.cpu);
+    const ask = modelCpuid(model);
+    const supported = this.#kvm.getSupportedCpuid();
+    return Array.from({ length: cpus }, (_, apicId) => {
+      const vcpu = vm.createVcpu(apicId);
+      vcpu.setCpuid2(guestCpuid({ model, ask, supported, cpus, apicId, interpreted }));
+      return vcpu;
+    });
+  }
+
+  #line(irq: number) {
+    let asserted = false;
+    return {
+      set: (level: boolean) => {
+        if (level === asserted) return;
+        asserted = level;
+        this.vm.irqLine(irq, level);
+      },
+    };
+  }
+
+  /** Writes tables and boot source into RAM and sets the boot processor's first state. */
+  #load(): void {
+    const { memory } = this;
+    const ram = { size: memory.length, write: (address: number, bytes: Uint8Array) => memory.set(bytes, address) };
+    setInitialState(this.#boot, loadMachine(ram, this.#options.config, this.vcpus.length).cpu);
+  }
+}
+
+/** GSIs 0-15 to the 8259As and the I/O APIC, the timer's to pin 2 of the latter as the MADT says; 16-23 to it alone. */
+function isaRoutes() {
+  const route = (gsi: number, irqchip: number, pin: number) => ({
+    gsi,
+    type: IrqRoutingType.IRQCHIP,
+    u: { irqchip: { irqchip, pin } },
+  });
+  const pics = Array.from({ length: 16 }, (_, gsi) =>
+    route(gsi, gsi < 8 ? IrqchipId.PIC_MASTER : IrqchipId.PIC_SLAVE, gsi & 7),
+  );
+  const pins = Array.from({ length: 24 }, (_, gsi) => route(gsi, IrqchipId.IOAPIC, gsi === 0 ? 2 : gsi));
+  // Pin 2 of the master 8259A is the cascade, pin 2 of the I/O APIC the timer: GSI 2 leads nowhere.
+  return [...pics, ...pins].filter(({ gsi }) => gsi !== 2);
+}
+
+function creationFailure(error: unknown, memory: number): unknown {
+  if (!(error instanceof KvmError)) return error;
+  const message =
+    error.code === "no-memory"
+      ? `The host gave no ${Math.round(memory / 1048576)} MiB for the guest's memory: choose less.`
+      : `KVM made no machine: ${error.message}.`;
+  const code = error.code === "no-memory" ? "out-of-memory" : "accelerator-unavailable";
+  return new MachineError(code, message, { cause: error });
+}
