@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { built, echoGuest, program } from "./built.js";
 
-const TIMEOUT = 20_000;
+const TIMEOUT = 50_000;
 const hasScript = spawnSync("script", ["--version"]).error === undefined;
 
 let directory: string;
