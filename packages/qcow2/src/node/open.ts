@@ -4,8 +4,10 @@ import { parseBackingName } from "../backing-name.js";
 import type { Disk } from "../disk.js";
 import { Qcow2Error } from "../errors.js";
 import type { RandomAccessFile } from "../file.js";
+import { createQcow2 } from "../image/create.js";
+import type { Qcow2Image } from "../image/image.js";
 import { openQcow2 } from "../image/open.js";
-import type { Passphrase, Qcow2OpenOptions } from "../image/types.js";
+import type { Passphrase, Qcow2CreateOptions, Qcow2OpenOptions } from "../image/types.js";
 import { openLuks } from "../luks-disk.js";
 import { type ImageFormat, probeFormat } from "../probe.js";
 import { openRaw } from "../raw/raw-disk.js";
@@ -30,8 +32,20 @@ export interface OpenImageOptions extends Omit<Qcow2OpenOptions, "backing" | "da
 }
 
 /** Opens an image with its backing chain and data file, all relative to where the image is. */
+export function openImage(path: string, options: OpenImageOptions & { readonly format: "qcow2" }): Promise<Qcow2Image>;
+export function openImage(path: string, options?: OpenImageOptions): Promise<Disk>;
 export function openImage(path: string, options: OpenImageOptions = {}): Promise<Disk> {
   return openLayer(path, options, 0);
+}
+
+/** Creates a qcow2 image, or makes an existing file one. An external data file is the caller's to open and close. */
+export async function createImage(path: string, options: Qcow2CreateOptions): Promise<void> {
+  const file = await openFile(path, { create: true });
+  try {
+    await createQcow2(file, { platform: nodePlatform, ...options });
+  } finally {
+    await file.close();
+  }
 }
 
 async function openName(name: string, options: OpenImageOptions, readOnly: boolean): Promise<RandomAccessFile> {
