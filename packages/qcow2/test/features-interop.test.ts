@@ -84,6 +84,29 @@ describe.skipIf(!hasQemuImg)("snapshots", () => {
     qemuIo(["-f", "qcow2", path], ["read -P 7 0 1M", "read -P 0 1M 1M"]);
   });
 
+  it("bring back their size", async () => {
+    const path = await create("sizes.qcow2", { size: 4 * MB, clusterSize: 512 });
+    const image = await open(path);
+    await image.write(pattern(4 * MB, 1), 0);
+    await image.createSnapshot({ name: "small" });
+    await image.resize(9 * MB);
+    await image.write(pattern(MB, 2), 8 * MB);
+    await image.createSnapshot({ name: "large" });
+    await image.applySnapshot("small");
+    expect(image.size).toBe(4 * MB);
+    expect(await image.check()).toMatchObject({ corruptions: 0, leaks: 0 });
+    await image.close();
+    clean(path);
+    qemuImg("snapshot", "-a", "large", path);
+    const again = await open(path);
+    expect(again.size).toBe(9 * MB);
+    const back = new Uint8Array(MB);
+    await again.read(back, 8 * MB);
+    expect(Buffer.compare(back, pattern(MB, 2))).toBe(0);
+    await again.close();
+    clean(path);
+  });
+
   it("a snapshot can be opened, and its machine state is kept", async () => {
     const path = await create("state.qcow2", { size: 4 * MB });
     const image = await open(path);
@@ -323,6 +346,27 @@ describe.skipIf(!hasQemuImg)("whole-image operations", () => {
       fullyAllocated: full["fully-allocated"],
     });
     await source.close();
+  });
+
+  it("very large and very small disks", async () => {
+    const path = await create("huge.qcow2", { size: 60 * 1024 ** 4, clusterSize: 2 * MB, refcountBits: 1 });
+    const image = await open(path);
+    await image.write(pattern(5000, 1), 60 * 1024 ** 4 - 5000);
+    await image.write(pattern(5000, 2), 31 * 1024 ** 4);
+    await image.close();
+    clean(path);
+    const same = await open(path, true);
+    const back = new Uint8Array(5000);
+    await same.read(back, 60 * 1024 ** 4 - 5000);
+    expect(Buffer.compare(back, pattern(5000, 1))).toBe(0);
+    await same.close();
+    const empty = await create("empty.qcow2", { size: 0 });
+    const none = await open(empty);
+    await none.resize(512);
+    await none.write(new Uint8Array(512).fill(3), 0);
+    await none.close();
+    clean(empty);
+    qemuIo(["-f", "qcow2", empty], ["read -P 3 0 512"]);
   });
 
   it("repairs what qemu-img calls leaks and errors", async () => {

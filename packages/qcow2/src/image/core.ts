@@ -276,7 +276,7 @@ export class ImageCore implements RefcountOwner {
     const pending = refcounts.takePending();
     let step = 0;
     try {
-      if (!this.lazy) await this.#writeRefcounts();
+      if (!this.lazy || refcounts.cache.overfull) await this.#writeRefcounts();
       for (const write of writes) if (write.fresh) await this.#write(write);
       await host.flush();
       if (this.data !== host) await this.data.flush();
