@@ -1,6 +1,7 @@
-import type { Tier } from "../../src/cpu/executor.js";
+import type { Tier, Tier } from "../../src/cpu/executor.js";
 import { rows } from "../../src/instructions/index.js";
 import { generateInterpreter } from "../../src/interpreter/generate.js";
+import type { Row } from "../../src/table/row.js";
 import { difference } from "./compare.js";
 import { isDivergence } from "./divergences.js";
 import { EmulatedHost } from "./emulated.js";
@@ -38,8 +39,10 @@ export interface ComparisonOptions {
   /** Ends after this many cases, or after this time. */
   readonly cases: number;
   readonly milliseconds: number;
-  /** Only rows whose text matches. */
-  readonly only?: RegExp;
+  /** Only these rows. */
+  readonly rows?: (row: Row) => boolean;
+  /** By default the interpreter. */
+  readonly tier?: Tier;
   /** What executes the cases here; the interpreter by default. */
   readonly tier?: Tier;
 }
@@ -48,8 +51,7 @@ export interface ComparisonOptions {
 export async function compareWithHost(options: ComparisonOptions): Promise<Report> {
   const random = new Random(options.seed);
   const has = hostFeatures();
-  const chosen = rows.filter((row) => !options.only || options.only.test(row.text));
-  const shapes = chosen.flatMap((row) => shapesOf(row, has));
+  const shapes = rows.filter(options.rows ?? (() => true)).flatMap((row) => shapesOf(row, has));
   const pool = new Pool(random);
   const makers = shapes.map((shape) => new CaseMaker(shape, random, pool));
   const { module, numbers } = generateInterpreter();
@@ -73,7 +75,8 @@ export async function compareWithHost(options: ComparisonOptions): Promise<Repor
       const used: Shape[] = [];
       for (let number = 0; number < ours.count; number++) {
         const index = Math.floor(next++ / run) % shapes.length;
-        makers[index].make(ours, number);
+        // A block is compiled for its constant operands, which takes long: it then runs with many values.
+        makers[index].make(ours, number, options.tier !== "blocks" || next % RUN === 1);
         used.push(shapes[index]);
       }
       const initial = ours.bytes.slice();

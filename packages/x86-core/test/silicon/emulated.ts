@@ -1,5 +1,5 @@
 import { Cpu, createMemory, type InterpreterCode } from "../../src/cpu/cpu.js";
-import type { Tier } from "../../src/cpu/executor.js";
+import type { Tier, Tier } from "../../src/cpu/executor.js";
 import { parseModel } from "../../src/cpu/models.js";
 import { CS, DS, ES, FS, GS, RAM_BASE, S, SS, STATE, TR } from "../../src/state/layout.js";
 import {
@@ -52,6 +52,8 @@ export class EmulatedHost {
   readonly cpu: Cpu;
   readonly #ram: Uint8Array;
   readonly #ram32: Uint32Array;
+  /** The instruction that stands in the code pages. */
+  #code: { at: number; bytes: Uint8Array } = { at: PHYSICAL.code, bytes: new Uint8Array(0) };
   readonly #ram64: BigUint64Array;
 
   constructor(interpreter: InterpreterCode, tier: Tier = "interpreter") {
@@ -70,6 +72,7 @@ export class EmulatedHost {
       },
       time: { ticks: () => 0n, frequency: 1e9 },
       interpreter,
+      tier,
       tier,
     });
     this.#ram = new Uint8Array(memory.buffer, RAM_BASE, RAM);
@@ -166,8 +169,7 @@ export class EmulatedHost {
     const code = PHYSICAL.code + rip - CODE_ADDRESS;
 
     this.#ram.set(bytes.subarray(at + FIELD.window, at + FIELD.window + WINDOW_SIZE), window);
-    this.#ram.set(bytes.subarray(at + FIELD.code, at + FIELD.code + length), code);
-    cpu.memoryWritten(code, length);
+    this.#placeCode(bytes.subarray(at + FIELD.code, at + FIELD.code + length), code);
     state.u8.set(bytes.subarray(at, at + 128), STATE + S.gpr);
     this.#loadFx(bytes, at + FIELD.fx);
     this.#userMode(u32[(at + FIELD.compatibility) >> 2] === 0);
@@ -180,7 +182,6 @@ export class EmulatedHost {
     const reason = cpu.run(BUDGET);
     this.#storeFx(bytes, at + FIELD.fx);
     bytes.set(this.#ram.subarray(window, window + WINDOW_SIZE), at + FIELD.window);
-    this.#ram.fill(0xcc, code, code + length);
     // Writes just below the read-only page lie outside of the window.
     this.#ram.fill(0, EDGE - 64, EDGE);
     bytes.set(state.u8.subarray(STATE + S.gpr, STATE + S.gpr + 128), at);
@@ -190,6 +191,17 @@ export class EmulatedHost {
       return;
     }
     this.#takeFrame(cases, at);
+  }
+
+  /** Puts the instruction where it is to run, and INT3 where the last one was; the same code stays, and stays decoded. */
+  #placeCode(instruction: Uint8Array, code: number): void {
+    const last = this.#code;
+    if (last.at === code && Buffer.compare(last.bytes, instruction) === 0) return;
+    this.#ram.fill(0xcc, last.at, last.at + last.bytes.length);
+    this.cpu.memoryWritten(last.at, last.bytes.length);
+    this.#ram.set(instruction, code);
+    this.cpu.memoryWritten(code, instruction.length);
+    this.#code = { at: code, bytes: instruction.slice() };
   }
 
   /** The handler has halted right behind its first byte; the frame lies where RSP points. */

@@ -23,6 +23,8 @@ import { double, extended, type Filler, INTEGERS, integer64, single, vector } fr
 const PLACE = CODE_ADDRESS + 0x800;
 const CROSSING = CODE_ADDRESS + 0x1000;
 
+const GS_PREFIX = 0x65;
+
 const RAX = 0;
 const RCX = 1;
 const RDX = 2;
@@ -57,6 +59,8 @@ export class CaseMaker {
   readonly #accessBytes: number;
   readonly #rm: Operand | undefined;
   readonly #usesFx: boolean;
+  /** The last case's instruction, and where it stood. */
+  #last: { encoding: Encoding; rip: number } | undefined;
 
   constructor(
     readonly shape: Shape,
@@ -71,8 +75,8 @@ export class CaseMaker {
     this.#usesFx = shape.row.options.unit !== undefined || shape.row.operands.some((operand) => operand.file !== "gpr");
   }
 
-  /** Fills case `number` of the buffer. */
-  make(cases: CaseBuffer, number: number): void {
+  /** Fills case `number` of the buffer; unless `fresh`, with the instruction of the last case and other values. */
+  make(cases: CaseBuffer, number: number, fresh = true): void {
     const { random, shape } = this;
     const row = this.#row;
     const { bytes, u32 } = cases;
@@ -89,8 +93,8 @@ export class CaseMaker {
     set(RSP, WINDOW_ADDRESS + 64 + 8 * random.below(48) + (random.oneIn(8) ? random.below(8) : 0));
 
     bytes.set(this.pool.window(random), at + FIELD.window);
-    const crossing = random.oneIn(64);
-    const rip = crossing ? CROSSING - 1 - random.below(4) : PLACE;
+    const again = fresh ? undefined : this.#last;
+    const rip = again ? again.rip : random.oneIn(64) ? CROSSING - 1 - random.below(4) : PLACE;
     cases.set64(at + FIELD.rip, rip, 0);
     const flags =
       0x202 |
@@ -101,17 +105,28 @@ export class CaseMaker {
     cases.set64(at + FIELD.rflags, flags, 0);
     u32[(at + FIELD.compatibility) >> 2] = shape.long ? 0 : 1;
 
-    const encoding = this.#encoding(registers);
+    const encoding = again?.encoding ?? this.#encoding(registers);
     if (row.operands.length === 0 || row.options.addressSized) this.#implicitAddresses(set);
-    if (shape.memory) encoding.memory = this.#address(cases, at, encoding, set);
+    if (shape.memory) {
+      const bitTest = /^BT/.test(row.mnemonic) && !row.operands.some((operand) => operand.place === "immediate");
+      const target = bitTest ? WINDOW_MIDDLE - 64 + random.below(128) : this.#target();
+      encoding.memory ??= this.#address(encoding, target);
+      this.#aim(encoding.memory, encoding, target, set);
+      this.#fillOperand(cases, at, encoding.memory.target);
+    }
     this.#special(cases, at, encoding, set);
-    this.#immediates(encoding);
+    if (!again) this.#immediates(encoding);
+    this.#last = { encoding, rip };
     const length = encode(row, encoding, bytes, at + FIELD.code);
     u32[(at + FIELD.codeLength) >> 2] = length;
     if (encoding.memory?.ripRelative) {
       // The encoder aimed from its own position in the buffer: aim from where the instruction will stand.
-      encoding.memory.target = encoding.memory.target - rip;
-      encode(row, encoding, bytes, at + FIELD.code);
+      encode(
+        row,
+        { ...encoding, memory: { ...encoding.memory, target: encoding.memory.target - rip } },
+        bytes,
+        at + FIELD.code,
+      );
     }
     this.#floating(cases, at, encoding);
   }
@@ -160,26 +175,17 @@ export class CaseMaker {
     return WINDOW_ADDRESS + (aligned ? offset & ~15 : offset);
   }
 
-  /** Chooses a form of address and gives the registers the values that make it point at a target. */
-  #address(
-    cases: CaseBuffer,
-    at: number,
-    encoding: Encoding,
-    set: (register: number, value: number, high?: number) => void,
-  ): Address {
+  /** Chooses a form of address. One without registers points at the target already. */
+  #address(encoding: Encoding, target: number): Address {
     const { random, shape } = this;
-    const bitTest = /^BT/.test(this.#row.mnemonic) && !this.#row.operands.some((o) => o.place === "immediate");
-    const target = bitTest ? WINDOW_MIDDLE - 64 + random.below(128) : this.#target();
-    const inWindow = target >= WINDOW_ADDRESS && target + 16 <= WINDOW_ADDRESS + WINDOW_SIZE;
-    if (inWindow) this.#filler(random, cases.bytes, at + FIELD.window + target - WINDOW_ADDRESS);
-    const gs = random.oneIn(20) && shape.long;
-    if (gs) encoding.prefixes.push(0x65);
-    const wanted = gs ? target - GS_BASE : target;
     // Nothing is mapped where 16-bit addresses reach: the address in CR2 is what is compared.
     if (encoding.short && !shape.long) {
       const sixteen = random.below(8);
       return { base: -1, index: -1, scale: 0, displacement: random.u32(), ripRelative: false, target: 0, sixteen };
     }
+    const gs = random.oneIn(20) && shape.long;
+    if (gs) encoding.prefixes.push(GS_PREFIX);
+    const wanted = gs ? target - GS_BASE : target;
     const none = { base: -1, index: -1, scale: 0, displacement: 0, ripRelative: false, target };
     const kind = random.below(20);
     if (kind === 0) return { ...none, displacement: wanted | 0 };
@@ -188,23 +194,42 @@ export class CaseMaker {
     const base = random.below(registers);
     const displacement = kind < 8 ? 0 : kind < 14 ? random.below(256) - 128 : random.u32() | 0;
     const address: Address = { ...none, base, displacement };
-    let rest = wanted - displacement;
     if (random.oneIn(3)) {
       const index = random.below(registers);
       if (index !== RSP && index !== base) {
         address.index = index;
         address.scale = random.below(4);
-        const value = random.oneIn(2) ? random.below(64) : -random.below(64);
-        set(index, value);
-        rest -= value * 2 ** address.scale;
       }
     }
-    const high = Math.floor(rest / 4294967296);
-    // With 32-bit addresses the upper halves do not matter.
-    if (encoding.short) set(base, rest, random.u32());
-    else if (random.oneIn(60) && shape.long) set(base, rest, 0x12345678);
-    else set(base, rest, high >>> 0);
     return address;
+  }
+
+  /** Gives the registers of an address the values that make it point at a target. */
+  #aim(
+    address: Address,
+    encoding: Encoding,
+    target: number,
+    set: (register: number, value: number, high?: number) => void,
+  ): void {
+    const { random, shape } = this;
+    if (address.base < 0) return;
+    address.target = target;
+    let rest = (encoding.prefixes.includes(GS_PREFIX) ? target - GS_BASE : target) - address.displacement;
+    if (address.index >= 0) {
+      const value = random.oneIn(2) ? random.below(64) : -random.below(64);
+      set(address.index, value);
+      rest -= value * 2 ** address.scale;
+    }
+    // With 32-bit addresses the upper halves do not matter.
+    if (encoding.short) set(address.base, rest, random.u32());
+    else if (random.oneIn(60) && shape.long) set(address.base, rest, 0x12345678);
+    else set(address.base, rest, Math.floor(rest / 4294967296) >>> 0);
+  }
+
+  /** Puts a value of the row's kind where the memory operand is, if that is in the window. */
+  #fillOperand(cases: CaseBuffer, at: number, target: number): void {
+    const inWindow = target >= WINDOW_ADDRESS && target + 16 <= WINDOW_ADDRESS + WINDOW_SIZE;
+    if (inWindow) this.#filler(this.random, cases.bytes, at + FIELD.window + target - WINDOW_ADDRESS);
   }
 
   /** Registers of instructions that address memory without a ModRM byte. */

@@ -1,0 +1,39 @@
+import { expect, test } from "vitest";
+import type { Tier } from "../../src/cpu/executor.js";
+import type { Row } from "../../src/table/row.js";
+import { compareWithHost, describeReport } from "./comparison.js";
+import { whyNot } from "./native.js";
+
+/**
+ * Environment: SOFTMETAL_SILICON_CASES sets the number of cases of each suite, however long they take;
+ * SOFTMETAL_SILICON_SECONDS the time after which a suite ends otherwise; SOFTMETAL_SILICON_SEED makes other cases;
+ * SOFTMETAL_SILICON_ONLY is a pattern for the texts of rows.
+ */
+const CASES = process.env.SOFTMETAL_SILICON_CASES;
+const SECONDS = Number(process.env.SOFTMETAL_SILICON_SECONDS ?? 180);
+const SEED = Number(process.env.SOFTMETAL_SILICON_SEED ?? 1);
+const ONLY = process.env.SOFTMETAL_SILICON_ONLY;
+
+/** Declares the comparison of some rows in one tier with the host's processor. */
+export function compareRows(name: string, tier: Tier, cases: number, choose: (row: Row) => boolean): void {
+  const reason = whyNot();
+  if (reason) console.warn(`\n*** The comparison with the host's processor is SKIPPED: ${reason}. ***\n`);
+  const only = ONLY ? new RegExp(ONLY) : undefined;
+  test.skipIf(reason !== undefined)(
+    name,
+    async () => {
+      const report = await compareWithHost({
+        seed: SEED,
+        cases: CASES ? Number(CASES) : cases,
+        milliseconds: CASES ? Number.POSITIVE_INFINITY : SECONDS * 1000,
+        rows: (row) => choose(row) && (!only || only.test(row.text)),
+        tier,
+      });
+      console.log(`${name}: ${describeReport(report)}`);
+      expect([...report.differences.values()].map(({ text, count }) => `${text}: ${count}`)).toEqual([]);
+      expect(report.endings.get(255) ?? 0).toBe(0);
+      if (!only) expect(report.rows).toBeGreaterThan(300);
+    },
+    CASES ? 3_600_000 : (SECONDS + 60) * 1000,
+  );
+}
