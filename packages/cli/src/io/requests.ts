@@ -51,7 +51,7 @@ export function pattern(flags: Flags, fallback = DEFAULT_PATTERN): number {
 /** Runs one request and prints how long it took. */
 async function timed(
   session: Session,
-  verb: { readonly failed: string; readonly done: string },
+  verb: { readonly failed: string; readonly done: string; readonly background?: boolean },
   flags: Flags,
   request: { offset: number; bytes: number },
   work: () => Promise<void>,
@@ -63,7 +63,7 @@ async function timed(
     await work();
   } catch (error) {
     context.out(`${verb.failed} failed: ${failureText(error)}\n`);
-    if (!verb.failed.startsWith("aio")) session.failed = true;
+    if (!verb.background) session.failed = true;
     return;
   }
   const seconds = (performance.now() - begun) / 1000;
@@ -74,6 +74,7 @@ async function timed(
 /** `read`, `readv`, `aio_read`. */
 export async function read(session: Session, flags: Flags, args: readonly string[], verb: string): Promise<void> {
   const { image, context } = session;
+  const background = verb === "aio_read";
   const { offset, bytes } = range(args);
   const expected = flags.has("P") ? pattern(flags) : undefined;
   const from = flags.has("s") ? size(flags.get("s")!) : 0;
@@ -86,14 +87,21 @@ export async function read(session: Session, flags: Flags, args: readonly string
     if (flags.has("b")) await vmState(session).readVmState(buffer, offset);
     else await checked(image!.disk, offset, bytes).read(buffer, offset);
   };
-  await timed(session, { failed: verb, done: "read" }, flags, { offset, bytes }, work, () => {
-    if (expected !== undefined && buffer.subarray(from, from + count).some((byte) => byte !== expected)) {
-      context.out(`Pattern verification failed at offset ${offset + from}, ${count} bytes\n`);
-      // Requests in the background do not decide about the exit status.
-      if (!verb.startsWith("aio")) session.failed = true;
-    }
-    if (flags.has("v")) context.out(dump(buffer, offset));
-  });
+  await timed(
+    session,
+    { failed: background ? "readv" : verb, done: "read", background },
+    flags,
+    { offset, bytes },
+    work,
+    () => {
+      if (expected !== undefined && buffer.subarray(from, from + count).some((byte) => byte !== expected)) {
+        context.out(`Pattern verification failed at offset ${offset + from}, ${count} bytes\n`);
+        // Requests in the background do not decide about the exit status.
+        if (!background) session.failed = true;
+      }
+      if (flags.has("v")) context.out(dump(buffer, offset));
+    },
+  );
 }
 
 /** `write`, `writev`, `aio_write`. */
@@ -102,6 +110,12 @@ export async function write(session: Session, flags: Flags, args: readonly strin
   checkWriteFlags(flags);
   const offset = size(args[0]);
   // Zeroes need no buffer, so that their length is only limited by the disk.
+  if (flags.has("c")) {
+    for (const [index, what] of ["offset", "count"].entries()) {
+      if (size(args[index]) % 512 !== 0)
+        throw new Complaint(`${args[index]} is not a sector-aligned value for '${what}'`);
+    }
+  }
   const bytes = flags.has("z") && args.length === 2 ? size(args[1]) : range(args).bytes;
   const { disk, qcow2 } = image!;
   const data = flags.has("z") ? undefined : fill(flags, bytes);
@@ -113,7 +127,13 @@ export async function write(session: Session, flags: Flags, args: readonly strin
     else await disk.write(data, offset);
     if (flags.has("f")) await disk.flush();
   };
-  await timed(session, { failed: verb, done: "wrote" }, flags, { offset, bytes }, work);
+  await timed(
+    session,
+    { failed: verb, done: "wrote", background: verb === "aio_write" },
+    flags,
+    { offset, bytes },
+    work,
+  );
 }
 
 function checkWriteFlags(flags: Flags): void {

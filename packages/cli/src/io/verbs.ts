@@ -210,7 +210,8 @@ export const VERBS: readonly Verb[] = [
     summary: "waits for the given value in milliseconds",
     image: false,
     run: async (_, __, args) => {
-      const milliseconds = size(args[0]);
+      const milliseconds = /^\d+$/.test(args[0]) ? Number(args[0]) : Number.NaN;
+      if (Number.isNaN(milliseconds)) throw new Complaint(`${args[0]} is not a valid number`);
       await new Promise<void>((resolve) => setTimeout(resolve, milliseconds));
     },
   },
@@ -264,8 +265,8 @@ async function settled(session: Session, request: Promise<void>): Promise<void> 
 async function alloc(session: Session, _: Flags, args: readonly string[]): Promise<void> {
   const { disk } = session.image!;
   const offset = size(args[0]);
-  const bytes = args.length > 1 ? size(args[1]) : 512;
-  if (offset + bytes > disk.size) throw new Complaint("is_allocated failed: Input/output error");
+  if (offset > disk.size) throw new Complaint("is_allocated failed: Input/output error");
+  const bytes = Math.min(args.length > 1 ? size(args[1]) : 512, disk.size - offset);
   let sum = 0;
   for (let at = offset; at < offset + bytes; ) {
     const extent = await disk.status(at, offset + bytes - at, { depth: 0 });
@@ -317,7 +318,7 @@ async function info(session: Session): Promise<void> {
 async function truncate(session: Session, flags: Flags, args: readonly string[]): Promise<void> {
   const preallocation = flags.get("m") ?? "off";
   if (!["off", "metadata", "falloc", "full"].includes(preallocation)) {
-    throw new CommandError(`invalid parameter value: ${preallocation}`);
+    throw new CommandError(`Invalid preallocation mode '${preallocation}'`);
   }
   const bytes = size(args[0]);
   const { disk, qcow2 } = session.image!;

@@ -79,7 +79,8 @@ export function mask(outcome: Outcome): Outcome {
       .replace(/iters: \d+|"(master-key-)?iters": \d+/g, "iters: N")
       .replace(/in \d+\.\d+ seconds/g, "in N seconds")
       .replace(/; [0-9:.]+( sec)? \(.*\/sec and .* ops\/sec\)/g, "; TIME")
-      .replace(/#block\d+/g, "NODE")
+      // QEMU names its nodes by number; we have their file names.
+      .replace(/(persistent in|persistent bitmaps to) '?[^':]*'?:/g, "$1 NODE:")
       // Where new clusters are put is a matter of taste once some have been freed.
       .replace(/Image end offset: \d+/g, "Image end offset: N")
       // QEMU stores an instruction count of 0 with snapshots that never counted any; here there is none.

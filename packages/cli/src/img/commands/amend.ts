@@ -68,6 +68,13 @@ async function amend(
   progress: ProgressLine,
 ): Promise<void> {
   const compat = options.get("compat");
+  if (compat !== undefined && !["0.10", "v2", "1.1", "v3"].includes(compat)) {
+    throw new CommandError(`Unknown compatibility level ${compat}`);
+  }
+  const refcountBits = options.number("refcount_bits");
+  if (refcountBits !== undefined && (refcountBits > 64 || !Number.isInteger(Math.log2(refcountBits)))) {
+    throw new CommandError("Refcount width must be a power of two and may not exceed 64 bits");
+  }
   const encryption = [
     "encrypt.state",
     "encrypt.new-secret",
@@ -80,7 +87,7 @@ async function amend(
     {
       version: compat === undefined ? undefined : compatVersion(compat),
       lazyRefcounts: options.switch("lazy_refcounts"),
-      refcountBits: options.number("refcount_bits"),
+      refcountBits,
     },
     { progress: progress.update },
   );

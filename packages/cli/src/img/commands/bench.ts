@@ -31,6 +31,7 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
       ...FORCE_SHARE,
     },
   });
+  const cache = benchCache(options.value("t"));
   const plan = readPlan(context, options);
   if (options.operands.length !== 1) throw new UsageError("Expecting one image file name");
   const { write, depth, flushInterval } = plan;
@@ -41,12 +42,11 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
     imageOpts: options.has("image-opts"),
     format: options.value("f"),
     write,
-    cache: cacheMode(options.value("t")),
+    cache,
     forceShare: options.has("U"),
   });
   try {
     const { disk } = image;
-    if (plan.bytes > disk.size) throw new CommandError("Image is too small for the requests");
     if (!options.has("q")) {
       context.out(
         `Sending ${plan.count} ${write ? "write" : "read"} requests, ${plan.bytes} bytes each, ${depth} in parallel ` +
@@ -55,6 +55,7 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
       if (flushInterval > 0)
         context.out(`Sending flush every ${plan.drainOnFlush ? "" : "non-draining "}${flushInterval} requests\n`);
     }
+    if (plan.bytes > disk.size) throw new CommandError("Failed request: Input/output error");
     const begun = performance.now();
     await send(disk, plan);
     if (!options.has("q"))
@@ -63,6 +64,14 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
     await image.close();
   }
   return 0;
+}
+
+function benchCache(mode: string | undefined): string | undefined {
+  try {
+    return cacheMode(mode);
+  } catch {
+    throw new CommandError("Invalid cache mode");
+  }
 }
 
 function readPlan(context: Context, options: Arguments): Plan {

@@ -93,6 +93,11 @@ async function perform(
     }
     if (qcow2 === undefined)
       throw new CommandError(`Can't store persistent bitmaps to ${image.filename}: Operation not supported`);
+    if (qcow2.info().version === 2) {
+      throw new CommandError(
+        `Can't make bitmap '${bitmap}' persistent in '${image.filename}': Cannot store dirty bitmaps in qcow2 v2 files`,
+      );
+    }
     await qcow2.createBitmap(bitmap, { granularity });
     return;
   }

@@ -36,7 +36,7 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
     await first.close();
     await second?.close();
   }
-  progress.end();
+  progress.endLine();
   return status;
 }
 

@@ -226,7 +226,8 @@ function creationOptions(options: Arguments, format: Format, size: number, count
   }
   const baseFormat = options.value("F");
   if (baseFormat !== undefined) creation.set("backing_fmt", baseFormat);
-  if (!creation.has("size")) creation.set("size", String(size));
+  // The source decides, whatever -o size= says.
+  creation.set("size", String(size));
   if (creation.has("backing_file")) {
     if (count > 1) {
       throw new CommandError(

@@ -9,7 +9,7 @@ import {
   printOptionHelp,
   wantsHelp,
 } from "../support/create-options.js";
-import { resolveBacking } from "../support/filename.js";
+import { fileOptions, resolveBacking } from "../support/filename.js";
 import { flag } from "../support/getopt.js";
 import { openImage } from "../support/open.js";
 import { sizeArgument } from "../support/sizes.js";
@@ -50,8 +50,9 @@ async function create(
   operand: number | undefined,
 ): Promise<void> {
   if (!isFormat(format)) throw new CommandError(`Unknown file format '${format}'`);
+  fileOptions(filename); // An unknown protocol is refused before anything is printed.
   const options = new CreateOptions(optionRows(format, "create", true));
-  if (operand !== undefined) options.set("size", String(operand));
+  if (operand !== undefined) options.set("size", String(BigInt(operand)));
   for (const text of parsed.all("o")) options.add(text);
   const base = parsed.value("b");
   const baseFormat = parsed.value("F");

@@ -42,13 +42,16 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
       print(extent);
       count++;
     }
-    if (json && count === 0) context.out("[");
+    // QEMU's answer for nothing at all.
+    if (count === 0) print({ ...NOTHING, offset: start });
     if (json) context.out("]\n");
   } finally {
     await image.close();
   }
   return 0;
 }
+
+const NOTHING = { length: 0, depth: 0, allocated: false, zero: false, data: false, compressed: false };
 
 function optionalSize(context: Context, text: string | undefined, what: string): number | undefined {
   return text === undefined ? undefined : sizeArgument(context, what, text);

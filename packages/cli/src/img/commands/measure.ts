@@ -23,7 +23,7 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
   if (filename !== undefined && size !== undefined)
     throw new CommandError("--size N cannot be used together with a filename.");
   if (filename === undefined && (options.has("image-opts") || options.has("f") || options.has("l"))) {
-    throw new CommandError("--image-opts, -f, and -l can only be used with a filename argument.");
+    throw new CommandError("--image-opts, -f, and -l require a filename argument.");
   }
   const source = filename === undefined ? undefined : await openSource(context, options, filename);
   try {
@@ -58,7 +58,14 @@ async function measure(context: Context, options: Arguments, source: OpenImage |
   const format = options.value("O") ?? "raw";
   if (!isFormat(format)) throw new CommandError(`Unknown file format '${format}'`);
   const creation = new CreateOptions(optionRows(format, "create", true));
-  for (const text of options.all("o")) creation.add(text);
+  for (const text of options.all("o")) {
+    try {
+      creation.add(text);
+    } catch (error) {
+      context.error(messageOf(error));
+      throw new CommandError(`Invalid options for file format '${format}'`);
+    }
+  }
   const bytes = Math.ceil((source?.disk.size ?? size) / 512) * 512;
   if (format === "raw") return { required: bytes, fullyAllocated: bytes, bitmaps: undefined };
   const { measureQcow2 } = await import("@softmetal/qcow2");

@@ -53,6 +53,9 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
       );
       return 1;
     }
+    const info = image.qcow2?.info();
+    if (info?.version === 2 && info.snapshots.length > 0)
+      throw new CommandError("Can't resize a v2 image which has snapshots");
     if (image.qcow2 !== undefined) await image.qcow2.resize(total, { preallocation: mode, shrink: true });
     else await resizeRaw(image, total, mode);
   } catch (error) {

@@ -144,7 +144,7 @@ export class CreateOptions {
       .map(({ name, type, shown }) => {
         const given = this.#values.get(name);
         if (given === undefined) return shown === undefined ? undefined : `${name}=${shown}`;
-        if (type === "size") return `${name}=${sizeOption(name, given)}`;
+        if (type === "size") return `${name}=${BigInt(sizeOption(name, given))}`;
         if (type === "num") return `${name}=${Number(given)}`;
         return `${name}=${type === "str" ? given.replaceAll(",", ",,") : given}`;
       })

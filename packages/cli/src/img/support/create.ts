@@ -116,6 +116,11 @@ async function createHostFile(context: Context, name: string): Promise<NodeFile>
   return file;
 }
 
+const tooLarge = (format: Format): CommandError =>
+  new CommandError(
+    `The image size is too large for file format '${format}'${format === "qcow2" ? " (try using a larger cluster size)" : ""}`,
+  );
+
 /** Makes an image. The caller has printed what is going to be made. */
 export async function createImage(
   context: Context,
@@ -125,6 +130,7 @@ export async function createImage(
   size: number,
 ): Promise<void> {
   const bytes = Math.ceil(size / SECTOR) * SECTOR;
+  if (!Number.isSafeInteger(bytes)) throw tooLarge(format);
   const qcow2 = format === "qcow2" ? qcow2Options(context, options, bytes) : undefined;
   const rawMode =
     qcow2 === undefined ? (oneOf(options, "preallocation", ["off", "falloc", "full"] as const) ?? "off") : "off";
@@ -156,7 +162,9 @@ export async function createImage(
       await dataFile?.close();
     }
   } catch (error) {
-    throw error instanceof CommandError ? error : new CommandError(messageOf(error));
+    if (error instanceof CommandError) throw error;
+    const { code } = error as { code?: string };
+    throw code === "too-large" || code === "EFBIG" ? tooLarge(format) : new CommandError(messageOf(error));
   } finally {
     await file.close();
   }

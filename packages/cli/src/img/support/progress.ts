@@ -18,9 +18,14 @@ export class ProgressLine {
     if (percent >= this.#last + this.step || (percent === 100 && this.#last !== 100)) this.#print(percent);
   };
 
-  /** The last print, and the end of the line; `silent` when the command failed. */
+  /** All is done: the last print, and the end of the line. */
   end(): void {
     this.#print(100);
+    this.endLine();
+  }
+
+  /** The end of the line alone. */
+  endLine(): void {
     if (this.enabled) this.context.out("\n");
   }
 
