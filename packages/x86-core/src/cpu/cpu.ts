@@ -513,7 +513,8 @@ export class Cpu implements CpuContext {
     }
     // The handler of a software interrupt begins with TF clear: no single-step trap comes in between.
     if (id === INTERRUPT) this.#faulted = true;
-    if (!this.#over) return 0;
+    // After a triple fault there is no next instruction.
+    if (!this.#over && this.#stop !== "shutdown") return 0;
     this.#spend(this.#arena.count(record));
     return 1;
   }

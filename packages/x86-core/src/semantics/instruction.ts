@@ -145,7 +145,9 @@ export function buildInstruction(code: Code, row: Row, variant: Variant, around:
     if (!(targets[index].place === "rm" && variant.memory)) write(targets[index], results[index]);
   }
   if (usesMmxRegister(row, variant) && !early) enterMmxState(o);
-  o.next();
+  // No record follows the last one of a block. Most such instructions have jumped by now.
+  if (row.options.endsBlock) o.jumpUnchecked(o.nextIp());
+  else o.next();
 }
 
 /** CPL, which is the DPL of SS, must be 0. */
