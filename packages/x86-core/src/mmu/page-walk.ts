@@ -36,11 +36,10 @@ export class Translation {
 
 /**
  * Walks the page tables for one linear page (SDM vol. 3, chapter 4): none, 32-bit with 4 MiB pages, PAE, and 4-level.
- * Sets accessed and dirty bits of a permitted access.
+ * Sets the accessed bits of the entries that it goes through, and accessed and dirty bits of a permitted access.
  */
 export class PageWalker {
   readonly result = new Translation();
-  readonly #path: number[] = [0, 0, 0, 0];
 
   constructor(
     readonly state: State,
@@ -90,13 +89,13 @@ export class PageWalker {
       result.page = top * 2 ** 32 + (((pde & 0xffc00000) | (low & 0x3ff000)) >>> 0);
       return this.#finish(pde, access, cr4);
     }
+    this.#markAccessed(directory, pde);
     const table = ((pde & 0xfffff000) | ((low >>> 10) & 0xffc)) >>> 0;
     const pte = memory.read(table, 4);
     if (!(pte & ENTRY.P)) return this.#fault(0, access, cr4, false);
     if (!this.#permitted(pde & pte & ENTRY.US, pde & pte & ENTRY.RW, false, access, cr0, cr4)) {
       return this.#fault(ERROR.P, access, cr4, false);
     }
-    this.#markAccessed(directory, pde);
     this.#mark(table, pte, access.write);
     result.page = (pte & 0xfffff000) >>> 0;
     return this.#finish(pte, access, cr4, pde & pte & ENTRY.RW);
@@ -131,7 +130,6 @@ export class PageWalker {
               ? (low >>> 21) & 0x1ff
               : (low >>> 12) & 0x1ff;
       const address = table + index * 8;
-      this.#path[level] = address;
       const entry = memory.read(address, 4);
       if (!(entry & ENTRY.P)) return this.#fault(0, access, cr4, nxe);
       const entryHigh = memory.read(address + 4, 4);
@@ -156,10 +154,6 @@ export class PageWalker {
       const base = (entryHigh & (2 ** (PHYSICAL_ADDRESS_BITS - 32) - 1)) * 2 ** 32;
       if (level === 0 || (large && level < 3)) {
         if (!this.#permitted(user, write, noExecute, access, cr0, cr4)) return this.#fault(ERROR.P, access, cr4, nxe);
-        for (let above = long ? 3 : 1; above > level; above--) {
-          const higher = this.#path[above];
-          this.#markAccessed(higher, memory.read(higher, 4));
-        }
         this.#mark(address, entry, access.write);
         result.size = level === 0 ? 4096 : level === 1 ? 2 ** 21 : 2 ** 30;
         const offsetMask = level === 0 ? 0 : level === 1 ? 0x1ff000 : 0x3ffff000;
@@ -167,6 +161,7 @@ export class PageWalker {
         result.page = base + (frame >>> 0);
         return this.#finish(entry, access, cr4, write);
       }
+      if (!pointerPae) this.#markAccessed(address, entry);
       table = base + ((entry & 0xfffff000) >>> 0);
       level--;
     }

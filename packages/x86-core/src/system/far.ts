@@ -153,6 +153,7 @@ function readCallGate(cpu: CpuContext, d: Descriptor, long: boolean): CallGate {
   const error = selectorError(d.selector);
   const low = descriptorType(d) === TYPE.CALL16 ? d.low & 0xffff : ((d.high & 0xffff0000) | (d.low & 0xffff)) >>> 0;
   let offset = BigInt(low);
+  if (!isPresent(d)) raise(VECTOR.NP, error);
   if (long) {
     fetchDescriptor(cpu, d.selector, VECTOR.GP, 16);
     const upper = cpu.readSystem(d.address + 8n, 4) >>> 0;
@@ -160,7 +161,6 @@ function readCallGate(cpu: CpuContext, d: Descriptor, long: boolean): CallGate {
     if (cpu.readSystem(d.address + 12n, 4) & 0x1f00) raise(VECTOR.GP, error);
     offset |= BigInt(upper) << 32n;
   }
-  if (!isPresent(d)) raise(VECTOR.NP, error);
   const bytes = long ? 8 : descriptorType(d) === TYPE.CALL16 ? 2 : 4;
   return { selector: d.low >>> 16, offset, bytes, parameters: d.high & 31 };
 }

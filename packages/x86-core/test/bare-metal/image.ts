@@ -22,7 +22,13 @@ export function buildImage(program: Program): string {
   mkdirSync(build, { recursive: true });
   const objects = program.sources.map((source) => {
     const object = `${build}${program.name}-${source}.o`;
-    const flags = ["-ffreestanding", "-fno-pic", "-fno-stack-protector", "-fno-asynchronous-unwind-tables", "-nostdlib"];
+    const flags = [
+      "-ffreestanding",
+      "-fno-pic",
+      "-fno-stack-protector",
+      "-fno-asynchronous-unwind-tables",
+      "-nostdlib",
+    ];
     const code = ["-O1", "-mgeneral-regs-only", "-fcf-protection=none", "-fno-strict-aliasing", "-w"];
     const width = program.bits === 64 ? ["-m64", "-mno-red-zone", "-mcmodel=small"] : ["-m32", "-march=i686"];
     execFileSync("gcc", [...flags, ...code, ...width, `-I${programs}`, "-c", `${programs}${source}`, "-o", object]);

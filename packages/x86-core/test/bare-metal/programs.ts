@@ -1,5 +1,6 @@
 import type { Program } from "./image.js";
 
+const lib64 = ["start64.S"];
 const lib32 = ["start32.S"];
 
 /** The programs, and the processors that they run on. */
@@ -8,5 +9,6 @@ export const PROGRAMS: readonly (Program & { readonly model: string; readonly qe
   { name: "gates", sources: [...lib32, "gates.c"], bits: 32, model: "max", qemu: "max" },
   { name: "tasks", sources: [...lib32, "tasks.c"], bits: 32, model: "max", qemu: "max" },
   { name: "paging32", sources: [...lib32, "paging32.c"], bits: 32, model: "max", qemu: "max" },
+  { name: "long", sources: [...lib64, "long.c"], bits: 64, model: "max", qemu: "max,vendor=GenuineIntel" },
   { name: "limits", sources: [...lib32, "limits.c"], bits: 32, model: "max", qemu: "max" },
 ];

@@ -61,7 +61,9 @@ static void frames(u32 count) {
 static void saved(const char *name, struct tss32 *t) {
   print(name);
   u32 *p = (u32 *)t;
-  for (u32 i = 8; i < 25; i++) print(i == 8 ? "=" : ","), print_hex(i == 9 ? without_rf(p[i]) : i < 18 ? p[i] : p[i] & 0xffff);
+  /* EIP: at the new task's first instruction, or that of the old one. */
+  print(p[8] == (u32)a_code ? "=new" : (p[8] & ~0xfff) == (u32)code_page ? "=old" : "=other");
+  for (u32 i = 9; i < 25; i++) print(","), print_hex(i == 9 ? without_rf(p[i]) : i < 18 ? p[i] : p[i] & 0xffff);
 }
 
 /* One switch from the main task: `code` runs at `ring`. */
