@@ -1,5 +1,5 @@
 import { Cpu, createMemory, type InterpreterCode } from "../../src/cpu/cpu.js";
-import type { Tier, Tier } from "../../src/cpu/executor.js";
+import type { Tier } from "../../src/cpu/executor.js";
 import { parseModel } from "../../src/cpu/models.js";
 import { CS, DS, ES, FS, GS, RAM_BASE, S, SS, STATE, TR } from "../../src/state/layout.js";
 import {
@@ -72,7 +72,6 @@ export class EmulatedHost {
       },
       time: { ticks: () => 0n, frequency: 1e9 },
       interpreter,
-      tier,
       tier,
     });
     this.#ram = new Uint8Array(memory.buffer, RAM_BASE, RAM);
