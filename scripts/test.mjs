@@ -12,6 +12,8 @@ const TOOLS = {
   "qemu-system-x86_64": "qemu-system-x86",
   "qemu-img": "qemu-utils",
   nbdinfo: "libnbd-bin",
+  nbdkit: "nbdkit",
+  iasl: "acpica-tools",
   cpio: "cpio",
   xz: "xz-utils",
   zstd: "zstd",
@@ -49,7 +51,7 @@ function checkPackages(check) {
     check(`publint ${name}`, () => run("pnpm", ["exec", "publint", "--strict", directory], { quiet: true }));
     const { exports = {} } = JSON.parse(readFileSync(manifest, "utf8"));
     // A package of commands only has no types to get wrong.
-    if (!Object.values(exports).some((entry) => entry.types)) continue;
+    if (!JSON.stringify(exports).includes('"types"')) continue;
     const args = ["exec", "attw", "--pack", directory, "--profile", "esm-only", "--no-emoji", "--no-color"];
     check(`attw ${name}`, () => run("pnpm", args, { quiet: true }));
   }
