@@ -76,6 +76,13 @@ const alignmentOfAreas: Divergence = {
     difference.startsWith("exception 17 /"),
 };
 
+/** With alignment checks on: AMD processors ask for 8 bytes only, where 16 are stored. */
+const maskmovAlignment: Divergence = {
+  name: "maskmov-alignment",
+  applies: ({ row }, _code, difference) =>
+    row.mnemonic === "MASKMOVDQU" && /^exception (1|3|14) \/ 17 /.test(difference),
+};
+
 /** With 66, AMD processors read 32 bits, of which they use 16: only a fault can show it. */
 const movsxdSixteen: Divergence = {
   name: "movsxd-16",
@@ -105,6 +112,7 @@ export const DIVERGENCES: readonly Divergence[] = [
   callOrder,
   lockMovCr8,
   alignmentOfAreas,
+  maskmovAlignment,
   movsxdSixteen,
   bitAddressWrap,
   orderWithinAreas,

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { Feature } from "../../src/table/features.js";
-import { type Row, rmForms } from "../../src/table/row.js";
+import type { Row } from "../../src/table/row.js";
 import { isOperandSized } from "../../src/table/variants.js";
 
 /** One form of a row: what the cases made from it have in common. */
@@ -34,7 +34,7 @@ export function shapesOf(row: Row, has: (feature: Feature) => boolean): Shape[] 
   const { options } = row;
   if (row.opcode < 0 || options.test === "skip") return [];
   if (options.feature && !has(options.feature)) return [];
-  const { memory, register } = rmForms(row);
+  const { memory, register } = row.traits;
   const free = row.modrm && row.fixedModrm === undefined && options.unit !== "x87";
   const noOperand = free && !row.operands.some((operand) => operand.place === "rm");
   const forms = [...(register ? [false] : []), ...(memory || noOperand ? [true] : [])];
