@@ -5,7 +5,7 @@ import { RECORD_SIZE } from "../state/layout.js";
 class PageCode {
   /** First records by offset in the page and mode; see `key`. */
   readonly blocks = new Map<number, number>();
-  /** Address ranges of all records, also of code that only ends or begins here. */
+  /** Address ranges of all records, ascending, also of code that only ends or begins here. */
   readonly ranges: number[] = [];
   /** Which of the page's 64 lines of 64 bytes hold code. */
   readonly lines = new Uint8Array(64);
@@ -34,6 +34,23 @@ export class CodeCache {
 
   holdsCode(page: number): boolean {
     return this.#pages.has(page);
+  }
+
+  /**
+   * Whether a record was decoded from this page. Being reached at the same linear address is not enough: the guest may
+   * have mapped another page there while the first one executes.
+   */
+  owns(page: number, record: number): boolean {
+    const ranges = this.#pages.get(page)?.ranges;
+    if (!ranges) return false;
+    let low = 0;
+    let high = ranges.length / 2;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (ranges[middle * 2 + 1] <= record) low = middle + 1;
+      else high = middle;
+    }
+    return low * 2 < ranges.length && record >= ranges[low * 2];
   }
 
   /** Remembers records from `first` up to the arena's end that were decoded from bytes `start` to `end` of the page. */

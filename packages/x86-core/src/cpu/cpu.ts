@@ -16,7 +16,7 @@ import { CS, DS, ES, LINK_LOOKUP, RAM_BASE, RECORDS, S, SS, STATE } from "../sta
 import { State } from "../state/state.js";
 import { deliver, exceptionEvent } from "../system/interrupts.js";
 import { CR0, CR4 } from "../system/registers.js";
-import { normalSizes, VARIANT_SLOTS, variantIndex } from "../table/variants.js";
+import { VARIANT_SLOTS, variantFor } from "../table/variants.js";
 import { CodeCache } from "./code-cache.js";
 import type { Bus, CpuContext, InterruptController, StopReason, TimeSource } from "./context.js";
 import type { Executor, Tier } from "./executor.js";
@@ -582,10 +582,16 @@ export class Cpu implements CpuContext {
     const pageHigh = state.high(S.page);
     const mode = state.get32(S.mode);
     const generation = this.#generation;
+    const low = state.low(S.rip);
+    const high = state.high(S.rip);
     const target = this.#resolve();
     if (!target || generation !== this.#generation) return target;
+    // When the fetch has faulted, this is the handler, not the target.
     const same =
       this.#shareable &&
+      this.#code.owns(this.#foundIn, record) &&
+      state.low(S.rip) === low &&
+      state.high(S.rip) === high &&
       state.low(S.page) === pageLow &&
       state.high(S.page) === pageHigh &&
       state.get32(S.mode) === mode;
@@ -594,8 +600,9 @@ export class Cpu implements CpuContext {
   }
   /** Counts how often the arena was emptied. */
   #generation = 0;
-  /** The last block found lies in one page, and may be linked to from the same page. */
+  /** The last block found lies in one page, and may be linked to from the same page, which starts here. */
   #shareable = false;
+  #foundIn = 0;
 
   /** Decodes, or finds, the code at `S.rip`; sets `S.page`. Raises #PF and #GP of the fetch. */
   #decodeAt(single: boolean): number {
@@ -620,6 +627,7 @@ export class Cpu implements CpuContext {
     if (single) return this.#decodeUncached(low, high, mode, false);
     let record = this.#code.find(page, offset, mode);
     this.#shareable = true;
+    this.#foundIn = page;
     if (record === undefined) {
       if (this.#arena.room < MAX_RECORDS) {
         this.#flushCode();
@@ -709,9 +717,7 @@ export class Cpu implements CpuContext {
   #microNumber(row: typeof goOn): number {
     const long = (this.state.get32(S.mode) & MODE.LONG) !== 0;
     const size = long ? 64 : 32;
-    return this.#numbers[
-      row.id * VARIANT_SLOTS + variantIndex({ ...normalSizes(row, size, size, long), long, memory: false })
-    ];
+    return this.#numbers[row.id * VARIANT_SLOTS + variantFor(row, size, size, long, false)];
   }
 
   // --- debug registers ---

@@ -11,7 +11,7 @@ import { accessBytes } from "../semantics/instruction.js";
 import { ACCESS } from "../semantics/ops.js";
 import { FS, GS, S, STACK_SEGMENT } from "../state/layout.js";
 import type { Row } from "../table/row.js";
-import { normalSizes, variantIndex } from "../table/variants.js";
+import { variantFor } from "../table/variants.js";
 import {
   type CodeBytes,
   type Instruction,
@@ -75,10 +75,8 @@ export class BlockDecoder {
 
   #number(row: Row, mode: number): number {
     const long = (mode & MODE.LONG) !== 0;
-    return this.handlers.number(
-      row,
-      variantIndex({ ...normalSizes(row, long ? 64 : 32, long ? 64 : 32, long), long, memory: false }),
-    );
+    const size = long ? 64 : 32;
+    return this.handlers.number(row, variantFor(row, size, size, long, false));
   }
 
   #write(i: Instruction, start: number, count: number, mode: number): void {
@@ -93,7 +91,7 @@ export class BlockDecoder {
     if (i.memory) {
       // POP computes its address with the stack pointer already moved (SDM vol. 2, POP).
       if (row.mnemonic === "POP" && base === S.gpr + 4 * 8) displacement += i.operandSize / 8;
-      const offsetOnly = row.operands.some((operand) => operand.form === "offset");
+      const { offsetOnly } = row.traits;
       const computed = long
         ? this.#longAddress(i, start, count, mode, displacement, offsetOnly)
         : this.#legacyAddress(i, start, count, mode, displacement, offsetOnly);
@@ -119,8 +117,7 @@ export class BlockDecoder {
       base = longModeBase(i.segment);
     }
 
-    const sizes = normalSizes(row, i.operandSize, i.addressSize, long);
-    const handler = this.handlers.number(row, variantIndex({ ...sizes, long, memory: i.memory }));
+    const handler = this.handlers.number(row, variantFor(row, i.operandSize, i.addressSize, long, i.memory));
     const record = arena.add(handler, start, i.length, count);
     arena.setAddress(record, base, index, scale, displacement);
     arena.setImmediate(record, i.immediate);

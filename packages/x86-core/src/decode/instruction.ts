@@ -1,6 +1,5 @@
 import { FS, GS, S, SEGMENT, segmentOffset } from "../state/layout.js";
 import type { Row } from "../table/row.js";
-import { rmForms } from "../table/row.js";
 import { MODE } from "./mode.js";
 import { type OpcodeTables, PREFIX } from "./opcode-tables.js";
 
@@ -182,12 +181,10 @@ export class InstructionDecoder {
     if (row.modrm) {
       const modrm = this.#modrm >= 0 ? this.#modrm : this.#byte();
       this.#modrm = modrm;
-      if (modrm < 0xc0 && (rmForms(row).memory || row.operands.every((operand) => operand.place !== "rm"))) {
-        // Control and debug register moves ignore the mode bits.
-        if (!row.operands.some((operand) => operand.file === "control" || operand.file === "debug")) {
-          i.memory = rmForms(row).memory;
-          this.#memoryOperand(modrm, long);
-        }
+      const { traits } = row;
+      if (modrm < 0xc0 && (traits.memory || !traits.hasRm) && !traits.ignoresMod) {
+        i.memory = traits.memory;
+        this.#memoryOperand(modrm, long);
       }
     }
     i.overridden = segment >= 0;
@@ -210,18 +207,14 @@ export class InstructionDecoder {
       if (mode && (mode === "only64") !== long) continue;
       if (row.options.withoutRexB && this.#rex & 1) continue;
       if (row.vex && row.vex.w !== undefined && row.vex.w !== vexW) continue;
-      if (row.vex && vvvv !== 0 && !row.operands.some((operand) => operand.place === "vvvv")) continue;
+      if (row.vex && vvvv !== 0 && !row.traits.usesVvvv) continue;
       if (row.modrm) {
         if (this.#modrm < 0) this.#modrm = this.#byte();
         const modrm = this.#modrm;
         if (row.digit !== undefined && row.digit !== ((modrm >> 3) & 7)) continue;
         if (row.fixedModrm !== undefined && row.fixedModrm !== modrm) continue;
-        const rm = row.operands.find((operand) => operand.place === "rm");
-        if (rm) {
-          const forms = rmForms(row);
-          const anyMode = row.operands.some((operand) => operand.file === "control" || operand.file === "debug");
-          if (!anyMode && !(modrm >= 0xc0 ? forms.register : forms.memory)) continue;
-        }
+        const { traits } = row;
+        if (traits.hasRm && !traits.ignoresMod && !(modrm >= 0xc0 ? traits.register : traits.memory)) continue;
       }
       return row;
     }

@@ -1,5 +1,5 @@
 import type { Feature } from "../table/features.js";
-import { type Row, rmForms } from "../table/row.js";
+import type { Row } from "../table/row.js";
 
 /** Rows of one opcode under one mandatory prefix, the most specific first. */
 export type Candidates = readonly Row[];
@@ -44,7 +44,7 @@ function allows(row: Row, prefixClass: number): boolean {
 }
 
 function specificity(row: Row): number {
-  const { memory, register } = rmForms(row);
+  const { memory, register } = row.traits;
   return (
     (row.prefix ? 8 : 0) +
     (row.fixedModrm !== undefined ? 4 : 0) +

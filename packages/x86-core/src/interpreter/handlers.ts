@@ -2,7 +2,6 @@ import { buildInstruction } from "../semantics/instruction.js";
 import type { RuntimeFunctions, Surroundings, Variant } from "../semantics/ops.js";
 import { RECORD, RECORD_SIZE } from "../state/layout.js";
 import type { Row } from "../table/row.js";
-import { variantIndex } from "../table/variants.js";
 import { Code, type Label, type Val } from "../wasm/code.js";
 
 const FIELD_LOAD: Record<keyof typeof RECORD, string> = {
@@ -65,5 +64,3 @@ export function inlineHandler(row: Row, variant: Variant, functions: RuntimeFunc
 export function handlerName(row: Row, variant: Variant): string {
   return `${row.text}|${variant.operandSize} ${variant.addressSize} ${variant.long ? "long" : "legacy"}${variant.memory ? " memory" : ""}`;
 }
-
-export { variantIndex };

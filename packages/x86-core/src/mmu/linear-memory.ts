@@ -86,9 +86,11 @@ export class LinearMemory {
 
   flush(global: boolean): void {
     this.tlb.flush(global);
+    this.#fetched.fill(-1);
   }
   flushPage(low: number, high: number): void {
     this.tlb.flushPage(low, high);
+    this.#fetched.fill(-1);
   }
 
   // --- translation ---
@@ -325,16 +327,31 @@ export class LinearMemory {
 
   // --- instruction fetch ---
 
+  /** The last fetches, direct-mapped: linear page (with privilege, as one number) and physical page. */
+  readonly #fetched = new Float64Array(2 * FETCHES).fill(-1);
+
   /** Physical address of the page that code at a linear address is fetched from; raises #PF. */
   fetchPage(low: number, high: number): number {
-    this.checkCanonical(low, high, 1, false);
     const user = this.state.cpl === 3;
+    const page = (high >>> 0) * 2 ** 21 + (low >>> 12) * 2 + (user ? 1 : 0);
+    const slot = ((low >>> 12) & (FETCHES - 1)) * 2;
+    if (this.#fetched[slot] === page) return this.#fetched[slot + 1];
+    const physical = this.#walkForFetch(low, high, user);
+    this.#fetched[slot] = page;
+    this.#fetched[slot + 1] = physical;
+    return physical;
+  }
+
+  #walkForFetch(low: number, high: number, user: boolean): number {
+    this.checkCanonical(low, high, 1, false);
     if (!this.walker.walk(low, high, user ? FETCH_USER : FETCH_SUPERVISOR)) this.#pageFault(low, high);
     if (this.walker.result.size > 4096) this.tlb.noteLarge(low, high, this.walker.result.size);
     return this.physical.mask(this.walker.result.page);
   }
 }
 
+/** Entries of the cache of fetches, a power of two. */
+const FETCHES = 512;
 const FETCH_USER: Access = { write: false, fetch: true, user: true, smap: false };
 const FETCH_SUPERVISOR: Access = { write: false, fetch: true, user: false, smap: false };
 

@@ -70,6 +70,35 @@ export interface Row {
   readonly flags: string;
   readonly semantics: Semantics;
   readonly options: Options;
+  readonly traits: Traits;
+}
+
+/** What decoding asks of a row each time, worked out once. */
+export interface Traits {
+  /** The r/m operand may be memory, may be a register. */
+  readonly memory: boolean;
+  readonly register: boolean;
+  readonly hasRm: boolean;
+  /** Control and debug register moves ignore the mode bits of ModRM. */
+  readonly ignoresMod: boolean;
+  /** The memory operand is an offset without a segment (LEA). */
+  readonly offsetOnly: boolean;
+  readonly usesVvvv: boolean;
+  /** The code depends on the operand size. */
+  readonly operandSized: boolean;
+}
+
+function traitsOf(operands: readonly Operand[], options: Options): Traits {
+  const rm = operands.find((operand) => operand.place === "rm");
+  return {
+    memory: rm !== undefined && rm.form !== "register",
+    register: rm === undefined || rm.form === "either" || rm.form === "register",
+    hasRm: rm !== undefined,
+    ignoresMod: operands.some((operand) => operand.file === "control" || operand.file === "debug"),
+    offsetOnly: rm?.form === "offset",
+    usesVvvv: operands.some((operand) => operand.place === "vvvv"),
+    operandSized: options.operandSized === true || operands.some((operand) => "vzy".includes(operand.size)),
+  };
 }
 
 /**
@@ -142,6 +171,7 @@ export function ins(encoding: string, syntax: string, flags: string, semantics: 
     flags: flags || "------",
     semantics,
     options,
+    traits: traitsOf(operands, options),
   };
 }
 
@@ -163,6 +193,7 @@ export function micro(name: string, semantics: Semantics, options: Options = {})
     flags: "------",
     semantics,
     options: { test: "skip", ...options },
+    traits: traitsOf([], options),
   };
 }
 
@@ -192,11 +223,4 @@ function assignFields(operands: readonly Operand[], fields: readonly ("a" | "b" 
       ? { ...operand, field: free.shift() }
       : operand,
   );
-}
-
-/** Whether the r/m operand may be memory, may be a register. */
-export function rmForms(row: Row): { memory: boolean; register: boolean } {
-  const rm = row.operands.find((operand) => operand.place === "rm");
-  if (!rm) return { memory: false, register: true };
-  return { memory: rm.form !== "register", register: rm.form === "either" || rm.form === "register" };
 }

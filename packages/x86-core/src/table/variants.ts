@@ -1,5 +1,5 @@
 import type { Variant } from "../semantics/ops.js";
-import { type Row, rmForms } from "./row.js";
+import type { Row } from "./row.js";
 
 const SIZES = [16, 32, 64] as const;
 
@@ -8,36 +8,39 @@ export const VARIANT_SLOTS = 36;
 
 /** A number below `VARIANT_SLOTS` for each variant of a row. */
 export function variantIndex(variant: Variant): number {
-  const operand = variant.operandSize >> 5;
-  const address = variant.addressSize >> 5;
-  return ((operand * 3 + address) * 2 + (variant.long ? 1 : 0)) * 2 + (variant.memory ? 1 : 0);
+  return slot(variant.operandSize, variant.addressSize, variant.long, variant.memory);
 }
 
-/** Whether the row's code depends on the operand size. */
-export function isOperandSized(row: Row): boolean {
-  return row.options.operandSized === true || row.operands.some((operand) => "vzy".includes(operand.size));
+function slot(operandSize: 16 | 32 | 64, addressSize: 16 | 32 | 64, long: boolean, memory: boolean): number {
+  return (((operandSize >> 5) * 3 + (addressSize >> 5)) * 2 + (long ? 1 : 0)) * 2 + (memory ? 1 : 0);
 }
 
-/** The sizes that the row's variants are made for: 32 (64-bit addresses in 64-bit mode) where they make no difference. */
-export function normalSizes(
+/**
+ * The variant that executes a row with these sizes. Where a size makes no difference the variants are made for 32 bits
+ * (for 64-bit addresses in 64-bit mode).
+ */
+export function variantFor(
   row: Row,
   operandSize: 16 | 32 | 64,
   addressSize: 16 | 32 | 64,
   long: boolean,
-): { operandSize: 16 | 32 | 64; addressSize: 16 | 32 | 64 } {
-  return {
-    operandSize: isOperandSized(row) ? operandSize : 32,
-    addressSize: row.options.addressSized ? addressSize : long ? 64 : 32,
-  };
+  memory: boolean,
+): number {
+  return slot(
+    row.traits.operandSized ? operandSize : 32,
+    row.options.addressSized ? addressSize : long ? 64 : 32,
+    long,
+    memory,
+  );
 }
 
 /** Every variant of a row that decoding can produce. */
 export function variantsOf(row: Row): Variant[] {
-  const { memory, register } = rmForms(row);
+  const { memory, register } = row.traits;
   const result: Variant[] = [];
   for (const long of [true, false]) {
     if (row.options.mode === (long ? "not64" : "only64")) continue;
-    for (const operandSize of isOperandSized(row) ? SIZES : ([32] as const)) {
+    for (const operandSize of row.traits.operandSized ? SIZES : ([32] as const)) {
       if (operandSize === 64 && !long) continue;
       if (long && row.options.size === "f64" && operandSize !== 64) continue;
       if (long && row.options.size === "d64" && operandSize === 32) continue;

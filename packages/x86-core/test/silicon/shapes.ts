@@ -1,7 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { Feature } from "../../src/table/features.js";
 import type { Row } from "../../src/table/row.js";
-import { isOperandSized } from "../../src/table/variants.js";
 
 /** One form of a row: what the cases made from it have in common. */
 export interface Shape {
@@ -55,7 +54,7 @@ function sizesOf(row: Row, long: boolean): readonly (16 | 32 | 64)[] {
   const { options, vex } = row;
   if (vex) return vex.w === 0 || !long ? [32] : vex.w === 1 ? [64] : [32, 64];
   const relative = row.operands.some((operand) => operand.place === "relative");
-  if (!isOperandSized(row) && !relative) return [32];
+  if (!row.traits.operandSized && !relative) return [32];
   const narrow = row.prefix === "66" || (row.prefix === "NP" && row.modrm) || relative ? [] : ([16] as const);
   if (!long) return [...narrow, 32];
   if (options.size === "f64") return [64];
