@@ -45,7 +45,7 @@ export class TranslatorMachine implements Engine {
     this.#started = performance.now();
     const counted = config.time === "instructions";
     const now = counted
-      ? () => this.#cpu.instructionsNow + this.#skipped
+      ? () => (this.#cpu?.instructionsNow ?? 0) + this.#skipped
       : () => (performance.now() - this.#started - this.#pausedFor) * 1e6;
     this.timers = new EventQueue(now);
     const devices = config.devices ?? {};
