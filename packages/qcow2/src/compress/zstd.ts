@@ -1,4 +1,4 @@
-import { compress, decompress, init } from "@bokuweb/zstd-wasm";
+import { compressUsingDict, createCCtx, decompress, init } from "@bokuweb/zstd-wasm";
 import type { ClusterCodec } from "../platform.js";
 import { zstdFrame } from "./zstd-frame.js";
 
@@ -9,13 +9,14 @@ let ready: Promise<ClusterCodec> | undefined;
 
 /** zstd compiled to WebAssembly, loaded with the first use. */
 export function loadZstd(): Promise<ClusterCodec> {
-  ready ??= init().then(() => zstdCodec);
+  ready ??= init().then(() => makeCodec(createCCtx()));
   return ready;
 }
 
-const zstdCodec: ClusterCodec = {
+/** One context serves all clusters: setting one up costs as much as compressing what does not compress. */
+const makeCodec = (context: number): ClusterCodec => ({
   compress(cluster, limit) {
-    const packed = compress(cluster, LEVEL);
+    const packed = compressUsingDict(context, cluster, new Uint8Array(0), LEVEL);
     return packed.length < limit ? packed : undefined;
   },
   decompress(input, output) {
@@ -34,4 +35,4 @@ const zstdCodec: ClusterCodec = {
       to += data.length;
     }
   },
-};
+});
