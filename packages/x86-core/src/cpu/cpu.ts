@@ -14,8 +14,10 @@ import { HELPERS, helperNumber } from "../semantics/helpers.js";
 import { ACCESS, VECTOR } from "../semantics/ops.js";
 import { CS, DS, ES, LINK_LOOKUP, RAM_BASE, RECORDS, S, SS, STATE } from "../state/layout.js";
 import { State } from "../state/state.js";
+import { instructionBreakpoint, noteAccess } from "../system/breakpoints.js";
+import { signature } from "../system/cpuid.js";
 import { deliver, exceptionEvent } from "../system/interrupts.js";
-import { CR0, CR4 } from "../system/registers.js";
+import { CR0, CR4, DR6, DR7 } from "../system/registers.js";
 import { VARIANT_SLOTS, variantFor } from "../table/variants.js";
 import { CodeCache } from "./code-cache.js";
 import type { Bus, CpuContext, InterruptController, StopReason, TimeSource } from "./context.js";
@@ -159,7 +161,7 @@ export class Cpu implements CpuContext {
     this.memory = new LinearMemory(this.state, this.physical, {
       holdsCode: (page) => this.#code.holdsCode(page),
       written: (page, offset, length) => this.#code.written(page, offset, length),
-      dataBreakpoint: (low, high, bytes, write) => this.#dataBreakpoint(low, high, bytes, write),
+      dataBreakpoint: (low, high, bytes, write) => noteAccess(this, (BigInt(high) << 32n) | BigInt(low), bytes, write),
     });
     this.#code = new CodeCache(
       this.#arena,
@@ -206,7 +208,7 @@ export class Cpu implements CpuContext {
     for (const segment of [ES, SS, DS, 4, 5]) state.setSegment(segment, 0, 0n, 0xffff, 0x9300);
     state.setSegment(6, 0, 0n, 0xffff, 0x8200);
     state.setSegment(7, 0, 0n, 0xffff, 0x8b00);
-    state.set64(S.gpr + 2 * 8, BigInt((this.model.family << 8) | (this.model.model << 4) | this.model.stepping));
+    state.set64(S.gpr + 2 * 8, BigInt(signature(this.model)));
     state.set32(S.cr0, 0x60000010);
     state.set32(S.gdtLimit, 0xffff);
     state.set32(S.idtLimit, 0xffff);
@@ -283,13 +285,13 @@ export class Cpu implements CpuContext {
     return granted - (this.state.i32[(STATE + S.budget) >> 2] + this.#withheld);
   }
 
-  /** Whether the next instruction must run alone: TF, an interrupt shadow, or execution breakpoints. */
+  /** Whether the next instruction must run alone: TF, an interrupt shadow, or breakpoints, whose traps are exact then. */
   #needsSingleStep(): boolean {
     const { state } = this;
     return (
       state.get32(S.shadow) !== 0 ||
       (state.get32(S.systemFlags) & (FLAG.TF | FLAG.RF)) !== 0 ||
-      watchesCode(state.low(S.dr + 7 * 8))
+      (state.low(S.dr + 7 * 8) & DR7.ENABLES) !== 0
     );
   }
 
@@ -300,7 +302,7 @@ export class Cpu implements CpuContext {
     const mark = this.#arena.next;
     let delivered = false;
     try {
-      if (!(flags & FLAG.RF)) this.#executionBreakpoint();
+      if (this.#executionBreakpoint()) return 1;
       const record = this.#decodeAt(true);
       state.set32(S.shadow, 0);
       state.set32(S.systemFlags, flags & ~FLAG.RF);
@@ -314,7 +316,7 @@ export class Cpu implements CpuContext {
     }
     this.#arena.rewind(mark);
     if (flags & FLAG.TF && !delivered && state.get32(S.shadow) !== 2) {
-      state.set32(S.debugPending, state.get32(S.debugPending) | DR6_BS);
+      state.set32(S.debugPending, state.get32(S.debugPending) | DR6.BS);
     }
     if (state.get32(S.debugPending)) state.set32(S.attention, 1);
     if (state.get32(S.shadow)) state.set32(S.attention, 1);
@@ -354,12 +356,12 @@ export class Cpu implements CpuContext {
     return undefined;
   }
 
-  /** Something is deliverable, or will be after the shadow. */
+  /** Something is deliverable, or will be after the shadow or when IF is set, which then asks for attention. */
   #waits(): boolean {
     const { state } = this;
     if (state.get32(S.debugPending)) return true;
     if (state.get32(S.nmiPending) && !state.get32(S.nmiBlocked)) return true;
-    return (state.get32(S.systemFlags) & FLAG.IF) !== 0 && this.apic.pending();
+    return this.apic.pending();
   }
 
   /** Raises a non-maskable interrupt. */
@@ -513,6 +515,8 @@ export class Cpu implements CpuContext {
     }
     // The handler of a software interrupt begins with TF clear: no single-step trap comes in between.
     if (id === INTERRUPT) this.#faulted = true;
+    // With TF masked by SYSCALL, there is none either.
+    if (id === SYSCALL && !(this.state.get32(S.systemFlags) & FLAG.TF)) this.#faulted = true;
     // After a triple fault there is no next instruction.
     if (!this.#over && this.#stop !== "shutdown") return 0;
     this.#spend(this.#arena.count(record));
@@ -722,40 +726,16 @@ export class Cpu implements CpuContext {
 
   // --- debug registers ---
 
-  #executionBreakpoint(): void {
+  /** Raises #DB when a breakpoint is set on the instruction at `S.rip`. Its RFLAGS image has RF clear. */
+  #executionBreakpoint(): boolean {
     const { state } = this;
-    const dr7 = state.low(S.dr + 7 * 8);
-    if (!watchesCode(dr7)) return;
+    if (!(state.low(S.dr + 7 * 8) & DR7.ENABLES)) return false;
     const linear = BigInt.asUintN(state.get32(S.mode) & MODE.LONG ? 64 : 32, state.get64(S.rip) + this.#codeBase);
-    let hits = 0;
-    for (let index = 0; index < 4; index++) {
-      if (
-        (dr7 >> (index * 2)) & 3 &&
-        ((dr7 >> (16 + index * 4)) & 3) === 0 &&
-        state.get64(S.dr + index * 8) === linear
-      ) {
-        hits |= 1 << index;
-      }
-    }
-    if (!hits) return;
-    state.set32(S.dr + 6 * 8, (state.get32(S.dr + 6 * 8) & ~0xf) | hits);
-    raise(VECTOR.DB);
-  }
-
-  #dataBreakpoint(low: number, high: number, bytes: number, write: boolean): void {
-    const { state } = this;
-    const dr7 = state.low(S.dr + 7 * 8);
-    for (let index = 0; index < 4; index++) {
-      const kind = (dr7 >> (16 + index * 4)) & 3;
-      if (!((dr7 >> (index * 2)) & 3) || !(kind === 3 || (kind === 1 && write))) continue;
-      const size = [1, 2, 8, 4][(dr7 >> (18 + index * 4)) & 3];
-      const at = state.get64(S.dr + index * 8) & ~BigInt(size - 1);
-      const start = (BigInt(high) << 32n) | BigInt(low);
-      if (start < at + BigInt(size) && at < start + BigInt(bytes)) {
-        state.set32(S.debugPending, state.get32(S.debugPending) | (1 << index));
-        this.attention();
-      }
-    }
+    const hits = instructionBreakpoint(state, linear);
+    if (!hits) return false;
+    state.set32(S.dr + 6 * 8, (state.get32(S.dr + 6 * 8) & ~DR6.BREAKPOINTS) | hits);
+    deliver(this, { vector: VECTOR.DB, kind: "exception", resume: false });
+    return true;
   }
 
   // --- CpuContext: linear memory ---
@@ -799,14 +779,6 @@ export class Cpu implements CpuContext {
 }
 
 const INTERRUPT = helperNumber("interrupt");
+const SYSCALL = helperNumber("syscall");
 const ALL_ONES = 0xffffffffffffffffn;
 const ATTRIBUTE_DB = 1 << 22;
-const DR6_BS = 1 << 14;
-
-/** Whether DR7 enables a breakpoint on execution. */
-function watchesCode(dr7: number): boolean {
-  for (let index = 0; index < 4; index++) {
-    if ((dr7 >> (index * 2)) & 3 && ((dr7 >> (16 + index * 4)) & 3) === 0) return true;
-  }
-  return false;
-}
