@@ -89,9 +89,10 @@ function compare(
     const b = random.below(8)
       ? operand(random, spread)
       : sf.float80(a.signExponent ^ (random.below(2) << 15), a.significand);
-    const context = sf.createContext();
+    const double = random.below(2) === 1;
+    const context = sf.createContext({ precision: double ? 53 : 64 });
     compute(context, a, b, expected);
-    execute(a, b, FCW);
+    execute(a, b, double ? 0x27f : FCW);
     readStack(state, 0, result);
     const status = context.flags | (context.roundedUp ? 0x200 : 0);
     const outcome = `${text(result)} ${state.get32(S.fsw).toString(16)}`;

@@ -4,8 +4,7 @@ import { ARITHMETIC, COMPARE, POP, SOURCE, TO_STACK } from "../semantics/x87-cod
 import {
   add,
   divide,
-  fromInteger,
-  inFullMode,
+  inUsualMode,
   isNormalOrZero,
   isOrdinary,
   multiply,
@@ -41,26 +40,23 @@ function compute(o: Ops, operation: Operation, destination: Val, a: Parts, b: Pa
   if (pops) pop(o);
 }
 
-/** A memory operand as 80 bits, and whether it is a normal number or a zero. */
-function widened(o: Ops, source: MemorySource, value: Val): Parts & { fine: Val } {
-  if (source === "f32" || source === "f64") return widen(o, WIDTH[source], value);
-  return { ...fromInteger(o, o.sext(WIDTH[source], 64, value)), fine: o.i32(1) };
-}
-
 const arithmeticMemory =
   (operation: Operation, source: MemorySource): Semantics =>
   (o, address) => {
     wait(o);
     const value = o.load(WIDTH[source], address);
     notePointers(o, address);
+    const helper = () => o.call("fpuArithmetic", o.i32(ARITHMETIC[operation]), o.i32(SOURCE[source]), value);
+    // Compilers load integers by FILD: the forms with an integer operand are too rare for code of their own.
+    if (source === "i16" || source === "i32") return helper();
     const top = physical(o, 0);
     const a = readParts(o, top);
-    const b = widened(o, source, value);
+    const b = widen(o, WIDTH[source], value);
     const operands = o.both(o.both(isOrdinary(o, a), isOrdinary(o, b)), b.fine);
     o.if(
-      o.both(o.both(isFull(o, top), inFullMode(o)), operands),
+      o.both(o.both(isFull(o, top), inUsualMode(o)), operands),
       () => compute(o, operation, top, a, b, false),
-      () => o.call("fpuArithmetic", o.i32(ARITHMETIC[operation]), o.i32(SOURCE[source]), value),
+      helper,
     );
   };
 /** The destination is ST(0), or ST(i) with `TO_STACK`. */
@@ -74,7 +70,7 @@ const arithmeticStack =
     const [destination, source] = form & TO_STACK ? [other, top] : [top, other];
     const a = readParts(o, destination);
     const b = readParts(o, source);
-    const operands = o.both(o.both(isOrdinary(o, a), isOrdinary(o, b)), inFullMode(o));
+    const operands = o.both(o.both(isOrdinary(o, a), isOrdinary(o, b)), inUsualMode(o));
     o.if(
       o.both(o.both(isFull(o, top), isFull(o, other)), operands),
       () => compute(o, operation, destination, a, b, (form & POP) !== 0),
@@ -100,14 +96,12 @@ const compareMemory =
     wait(o);
     const value = o.load(WIDTH[source], address);
     notePointers(o, address);
+    const helper = () => o.call("fpuCompare", o.i32(SOURCE[source] | (pops << COMPARE.POPS)), value);
+    if (source === "i16" || source === "i32") return helper();
     const top = physical(o, 0);
     const a = readParts(o, top);
-    const b = widened(o, source, value);
-    o.if(
-      o.both(isFull(o, top), o.both(isNormalOrZero(o, a), b.fine)),
-      () => compared(o, a, b, pops, false),
-      () => o.call("fpuCompare", o.i32(SOURCE[source] | (pops << COMPARE.POPS)), value),
-    );
+    const b = widen(o, WIDTH[source], value);
+    o.if(o.both(isFull(o, top), o.both(isNormalOrZero(o, a), b.fine)), () => compared(o, a, b, pops, false), helper);
   };
 const compareStack =
   (pops: number, form = 0): Semantics =>

@@ -4,7 +4,7 @@ import type { Ops } from "./ops.js";
 import { setFull, setSignExponent, setSignificand, signExponent, significand } from "./x87.js";
 
 // Exact 80-bit arithmetic in WebAssembly for the usual case: normal operands far from overflow and underflow, rounding
-// to nearest at full precision, inexact results masked. Everything else is left to the helpers in fpu/.
+// to nearest with 64 or 53 bits, inexact results masked. Everything else is left to the helpers in fpu/.
 
 /** A value as its parts: significand (i64), sign and exponent (i32). */
 export interface Parts {
@@ -21,7 +21,7 @@ const SIGN = 0x8000;
 const PE = 0x20;
 const C1 = 0x200;
 /** Fields of the control word: rounding, precision, mask of PE. */
-const MODE = { mask: 0xf20, full: 0x320, rounding: 0xc20, nearest: 0x020, zero: 0xc20 } as const;
+const MODE = { mask: 0xe20, usual: 0x220, rounding: 0xc20, nearest: 0x020, zero: 0xc20 } as const;
 
 export function readParts(o: Ops, index: Val): Parts {
   return { low: significand(o, index), high: signExponent(o, index) };
@@ -36,10 +36,11 @@ export function raiseStatus(o: Ops, raised: Val): void {
   o.setState32(S.fsw, o.or(32, o.and(32, o.state32(S.fsw), o.i32(~C1)), raised));
 }
 
-/** Nearest at full precision with PE masked; nearest alone where precision control does not count. */
-export function inFullMode(o: Ops): Val {
-  return o.eq(32, o.and(32, o.state32(S.fcw), o.i32(MODE.mask)), o.i32(MODE.full));
+/** Rounding to nearest with 64 or 53 bits, PE masked. */
+export function inUsualMode(o: Ops): Val {
+  return o.eq(32, o.and(32, o.state32(S.fcw), o.i32(MODE.mask)), o.i32(MODE.usual));
 }
+/** The same where precision control does not count. */
 export function inNearestMode(o: Ops): Val {
   return o.eq(32, o.and(32, o.state32(S.fcw), o.i32(MODE.rounding)), o.i32(MODE.nearest));
 }
@@ -66,20 +67,26 @@ export function isNormalOrZero(o: Ops, x: Parts): Val {
 const zext = (o: Ops, value: Val): Val => o.zext(32, 64, value);
 
 /**
- * Rounds hi.lo (128 bits, the top one set, value hi + lo / 2^64) to 64 bits; `e` is its biased exponent, `sign` the
- * sign in its place.
+ * Rounds hi.lo (128 bits, the top one set, value hi + lo / 2^64) to 64 or 53 bits; `e` is its biased exponent, `sign`
+ * the sign in its place.
  */
 function round(o: Ops, hi: Val, lo: Val, e: Val, sign: Val): Rounded {
+  // Bit 8 of the control word is 1 for 64 bits, 0 for 53: then 11 bits more are cut off.
+  const full = o.bit(32, o.state32(S.fcw), 8);
+  const cut = o.or(64, o.shl(64, hi, 53), zext(o, o.nez(64, lo)));
+  const fraction = o.select(full, lo, cut);
+  const kept = o.select(full, hi, o.and(64, hi, o.i64(-0x800)));
+  const unit = o.select(full, o.i64(1), o.i64(0x800));
   // Above the half, or on it with an odd significand.
-  const odd = o.trunc(64, 32, o.and(64, hi, o.i64(1)));
-  const rest = o.nez(64, o.shl(64, lo, 1));
-  const up = o.both(sign64(o, lo), o.either(rest, odd));
-  const sum = o.add(64, hi, zext(o, up));
+  const odd = o.nez(64, o.and(64, kept, unit));
+  const rest = o.nez(64, o.shl(64, fraction, 1));
+  const up = o.both(sign64(o, fraction), o.either(rest, odd));
+  const sum = o.add(64, kept, o.select(up, unit, o.i64(0)));
   const carried = o.eqz(64, sum);
   return {
     low: o.or(64, sum, o.shl(64, zext(o, carried), 63)),
     high: o.or(32, o.add(32, e, carried), sign),
-    raised: o.or(32, o.shl(32, o.nez(64, lo), 5), o.shl(32, up, 9)),
+    raised: o.or(32, o.shl(32, o.nez(64, fraction), 5), o.shl(32, up, 9)),
   };
 }
 
