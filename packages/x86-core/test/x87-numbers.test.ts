@@ -8,7 +8,7 @@ import { Random } from "./softfloat/generate.js";
 
 // The arithmetic that x87 instructions do in WebAssembly, against softfloat/, which is verified by itself.
 
-const CASES = Number(process.env.SOFTMETAL_X87_CASES ?? 4000);
+const CASES = Number(process.env.SOFTMETAL_X87_CASES ?? 2000);
 const RAM = 0x10000;
 const CODE = 0x1000;
 const DATA = 0x8000;
