@@ -1,4 +1,4 @@
-export { listExports, NbdClient, type NbdClientOptions } from "./client/client.js";
+export { listExports, listMetaContexts, NbdClient, type NbdClientOptions } from "./client/client.js";
 export type { NbdExportInfo, NbdHandshakeOptions } from "./client/handshake.js";
 export { NbdError, type NbdErrorCode, type NbdErrorPlace } from "./errors.js";
 export { BASE_ALLOCATION, Errno, MAX_PAYLOAD, StateFlag, TransmissionFlag } from "./protocol.js";

@@ -1,5 +1,5 @@
 import { NbdError, TransmissionFlag } from "@softmetal/nbd";
-import { connectNbd, listExports, type TlsCredentials } from "@softmetal/nbd/node";
+import { connectNbd, listExports, listMetaContexts, type TlsCredentials } from "@softmetal/nbd/node";
 import { CommandError, type Context, errnoText } from "../img/support/context.js";
 import { readTlsCredentials } from "../img/support/nbd-file.js";
 import type { NbdSettings } from "./options.js";
@@ -46,15 +46,15 @@ export async function list(context: Context, settings: NbdSettings): Promise<num
 }
 
 async function describe(context: Context, uri: string, tls: TlsCredentials | undefined): Promise<void> {
-  const contexts = ["base:allocation", "qemu:allocation-depth"];
-  const client = await connectNbd(uri, { tls, contexts });
+  const contexts = await listMetaContexts(uri, { tls });
+  const client = await connectNbd(uri, { tls });
   const names = FLAGS.filter(([flag]) => client.has(flag)).map(([, name]) => name);
   const bits = FLAGS.reduce((sum, [flag]) => sum | (client.has(flag) ? flag : 0), TransmissionFlag.HAS_FLAGS as number);
   const { minimum, preferred, maximum } = client.blockSize;
   context.out(
     `  size:  ${client.size}\n  flags: 0x${bits.toString(16)} ( ${names.join(" ")} )\n` +
       `  min block: ${minimum}\n  opt block: ${preferred}\n  max block: ${maximum}\n` +
-      `  available meta contexts: ${client.contexts.length}\n${client.contexts.map((name) => `   ${name}\n`).join("")}`,
+      `  available meta contexts: ${contexts.length}\n${contexts.map((name) => `   ${name}\n`).join("")}`,
   );
   await client.close();
 }

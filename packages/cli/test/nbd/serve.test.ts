@@ -151,12 +151,16 @@ describe.skipIf(!have("qemu-img", "qemu-io", "nbdinfo", "nbdcopy"))("softmetal n
   it("lists what another server offers", async () => {
     const socket = path("s5");
     const uri = `nbd+unix:///x?socket=${socket}`;
-    await serving(["-k", socket, "-x", "x", "-D", "text", "-e", "0", path("a.qcow2")], uri, async () => {
-      const terminal = new CapturedTerminal();
-      expect(await nbd(["-L", "-k", socket], "qemu-nbd", terminal)).toBe(0);
-      const theirs = (await run("qemu-nbd", ["-L", "-k", socket])).stdout;
-      expect(terminal.stdout).toBe(theirs);
-    });
+    await serving(
+      ["-k", socket, "-x", "x", "-D", "text", "-e", "0", "-A", "-B", "b0", path("a.qcow2")],
+      uri,
+      async () => {
+        const terminal = new CapturedTerminal();
+        expect(await nbd(["-L", "-k", socket], "qemu-nbd", terminal)).toBe(0);
+        const theirs = (await run("qemu-nbd", ["-L", "-k", socket])).stdout;
+        expect(terminal.stdout).toBe(theirs);
+      },
+    );
   });
 
   it.skipIf(!have("openssl"))("serves over TLS to QEMU", async () => {

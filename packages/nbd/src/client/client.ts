@@ -29,15 +29,28 @@ const NAMES: Readonly<Record<number, string>> = {
 };
 
 /** Names and descriptions of a server's exports; closes the stream. */
-export async function listExports(
+export function listExports(
   stream: ByteStream,
   options: Omit<NbdClientOptions, "exportName"> = {},
 ): Promise<NbdExportInfo[]> {
+  return inquire(stream, options, (handshake) => handshake.list());
+}
+
+/** Names of the metadata contexts of an export; closes the stream. */
+export function listMetaContexts(stream: ByteStream, options: NbdClientOptions = {}): Promise<string[]> {
+  return inquire(stream, options, (handshake) => handshake.listContexts());
+}
+
+async function inquire<T>(
+  stream: ByteStream,
+  options: NbdClientOptions,
+  ask: (handshake: ClientHandshake) => Promise<T>,
+): Promise<T> {
   const wire = new Wire(stream, options.timeout ?? 30_000);
   try {
     const handshake = new ClientHandshake(wire, options);
     await handshake.begin();
-    return await handshake.list();
+    return await ask(handshake);
   } catch (error) {
     throw asNbdError(error, "handshake");
   } finally {

@@ -125,6 +125,22 @@ export class ClientHandshake {
     return exports;
   }
 
+  /** Names of the metadata contexts an export offers; ends the session. */
+  async listContexts(): Promise<string[]> {
+    if ((await this.#ask(Opt.STRUCTURED_REPLY)).at(-1)!.type !== Rep.ACK) return [];
+    const name = encodeText(this.options.exportName ?? "");
+    const replies = await this.#ask(Opt.LIST_META_CONTEXT, concat([be32(name.length), name, be32(0)]));
+    if (replies.at(-1)!.type === RepErr.UNSUP) return [];
+    this.#expectAck(replies, "NBD_OPT_LIST_META_CONTEXT");
+    await this.#send(Opt.ABORT);
+    return replies.slice(0, -1).map(({ type, data }) => {
+      if (type !== Rep.META_CONTEXT || data.length < 4) {
+        throw new NbdError("protocol", `NBD_OPT_LIST_META_CONTEXT: reply of type ${type}`);
+      }
+      return decodeText(data.subarray(4));
+    });
+  }
+
   /** Enters the transmission phase. */
   async go(): Promise<Negotiated> {
     const name = encodeText(this.options.exportName ?? "");

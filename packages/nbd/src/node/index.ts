@@ -1,5 +1,10 @@
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { listExports as listOver, NbdClient, type NbdClientOptions } from "../client/client.js";
+import {
+  listMetaContexts as listContextsOver,
+  listExports as listOver,
+  NbdClient,
+  type NbdClientOptions,
+} from "../client/client.js";
 import type { NbdExportInfo } from "../client/handshake.js";
 import { NbdError } from "../errors.js";
 import type { NbdServer } from "../server/server.js";
@@ -121,6 +126,13 @@ export async function connectNbd(uri: string, options: ConnectOptions = {}): Pro
 export async function listExports(uri: string, options: ConnectOptions = {}): Promise<NbdExportInfo[]> {
   const address = parseNbdUri(uri);
   return listOver(await dial(address, options.connectTimeout), { ...options, tls: tlsFor(address, options) });
+}
+
+/** The metadata contexts of the export an NBD URI names. */
+export async function listMetaContexts(uri: string, options: ConnectOptions = {}): Promise<string[]> {
+  const address = parseNbdUri(uri);
+  const stream = await dial(address, options.connectTimeout);
+  return listContextsOver(stream, { ...options, exportName: address.exportName, tls: tlsFor(address, options) });
 }
 
 function tlsFor(address: NbdAddress, options: ConnectOptions) {
