@@ -221,4 +221,6 @@ export function writeDebug(cpu: CpuContext, index: number, value: bigint): void 
   if (register === 7) value = (value & DR7_WRITABLE) | BigInt(DR7.FIXED);
   cpu.state.set64(S.dr + register * 8, value);
   cpu.modeChanged();
+  // Breakpoints change how instructions run.
+  cpu.attention();
 }

@@ -86,8 +86,6 @@ function makesDoubleFault(first: InterruptEvent, second: number): boolean {
 
 function deliverOnce(cpu: CpuContext, event: InterruptEvent): void {
   const { state } = cpu;
-  // A single-step trap of the instruction that is being interrupted is lost (SDM vol. 3, 18.3.1.4).
-  state.set32(S.debugPending, state.get32(S.debugPending) & ~STEP_ARMED);
   const resume = event.resume ?? event.kind === "exception";
   const delivery: Delivery = {
     event,
@@ -105,9 +103,6 @@ function deliverOnce(cpu: CpuContext, event: InterruptEvent): void {
   if (state.get32(S.activity) === 1) state.set32(S.activity, 0);
   state.set32(S.shadow, 0);
 }
-
-/** In `S.debugPending`: the instruction under way will be followed by a single-step trap. */
-export const STEP_ARMED = 0x80000000;
 
 /** Error code that names an entry of the interrupt table. */
 export const idtError = (vector: number): number => vector * 8 + 2;

@@ -25,10 +25,18 @@ function restored(cpu: CpuContext, bytes: 2 | 4 | 8): number {
   return mask;
 }
 
+/** IRET ends the handling of an NMI: another may come. */
+function endNmi(cpu: CpuContext): void {
+  const { state } = cpu;
+  if (!state.get32(S.nmiBlocked)) return;
+  state.set32(S.nmiBlocked, 0);
+  if (state.get32(S.nmiPending)) cpu.attention();
+}
+
 /** IRET outside 64-bit mode (SDM vol. 2, IRET). */
 export function interruptReturn(cpu: CpuContext, bytes: 2 | 4): void {
   const { state } = cpu;
-  state.set32(S.nmiBlocked, 0);
+  endNmi(cpu);
   if (isReal(state)) return returnReal(cpu, bytes, POPPED_WIDE | FLAG.IF | FLAG.IOPL);
   if (isVirtual8086(state)) return returnWithinVirtual8086(cpu, bytes);
   if (state.get32(S.systemFlags) & FLAG.NT) {
@@ -107,7 +115,7 @@ function returnToVirtual8086(cpu: CpuContext, stack: Stack, ip: bigint, selector
 export function interruptReturnLong(cpu: CpuContext): void {
   const { state } = cpu;
   const bytes = cpu.arg32(0) as 2 | 4 | 8;
-  state.set32(S.nmiBlocked, 0);
+  endNmi(cpu);
   if (state.get32(S.systemFlags) & FLAG.NT) raise(VECTOR.GP, 0);
   const ip = state.get64(LONG_FRAME);
   const selector = state.get32(LONG_FRAME + 8) & 0xffff;

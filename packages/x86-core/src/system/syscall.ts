@@ -5,7 +5,6 @@ import { VECTOR } from "../semantics/ops.js";
 import { CS, gprOffset, S, SEGMENT, SS, segmentOffset } from "../state/layout.js";
 import { requirePrivilege } from "./control-registers.js";
 import { loadFlags } from "./flags.js";
-import { STEP_ARMED } from "./interrupts.js";
 import { copyField, isCanonical, isCanonicalHalves, isLongActive, isReal } from "./modes.js";
 import { EFER } from "./registers.js";
 
@@ -38,10 +37,6 @@ export function syscall(cpu: CpuContext): void {
   const selector = state.high(S.star) & 0xfffc;
   setFlat(cpu, CS, selector, CODE64);
   setFlat(cpu, SS, selector + 8, DATA);
-  // With TF masked, the handler is not stepped into.
-  if (!(state.get32(S.systemFlags) & FLAG.TF)) {
-    state.set32(S.debugPending, state.get32(S.debugPending) & ~STEP_ARMED);
-  }
   cpu.modeChanged();
   cpu.jump(state.get64(S.lstar));
 }

@@ -10,5 +10,7 @@ export const PROGRAMS: readonly (Program & { readonly model: string; readonly qe
   { name: "tasks", sources: [...lib32, "tasks.c"], bits: 32, model: "max", qemu: "max" },
   { name: "paging32", sources: [...lib32, "paging32.c"], bits: 32, model: "max", qemu: "max" },
   { name: "long", sources: [...lib64, "long.c"], bits: 64, model: "max", qemu: "max,vendor=GenuineIntel" },
+  { name: "debug", sources: [...lib32, "debug.c"], bits: 32, model: "max", qemu: "max" },
+  { name: "vm86", sources: [...lib32, "vm86.c"], bits: 32, model: "max", qemu: "max" },
   { name: "limits", sources: [...lib32, "limits.c"], bits: 32, model: "max", qemu: "max" },
 ];
