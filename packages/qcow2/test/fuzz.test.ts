@@ -1,3 +1,4 @@
+import { writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import {
   createQcow2,
@@ -8,7 +9,7 @@ import {
   type Qcow2Image,
 } from "../src/index.js";
 import { nodePlatform } from "../src/node/index.js";
-import { pattern, random } from "./support.js";
+import { hasQemuImg, pattern, random, temporaryFolder, tryQemuImg } from "./support.js";
 
 const MUTANTS = Number(process.env.SOFTMETAL_FUZZ ?? 3000);
 const SEED = Number(process.env.SOFTMETAL_FUZZ_SEED ?? 1);
@@ -169,5 +170,48 @@ describe("mutated images", () => {
     expect(opened).toBeGreaterThan(MUTANTS / 4);
     expect(repaired).toBeGreaterThan(MUTANTS / 20);
     expect(process.memoryUsage().rss).toBeLessThan(2 ** 31);
+  });
+});
+
+const REPAIRS = Number(process.env.SOFTMETAL_FUZZ_REPAIRS ?? 40);
+
+describe.skipIf(!hasQemuImg)("repaired images", () => {
+  it(`${REPAIRS} repaired mutants pass qemu-img check`, { timeout: 3_600_000 }, async () => {
+    const folder = temporaryFolder();
+    try {
+      // An encrypted image cannot be checked there without its passphrase.
+      const plain = variants.filter(({ encryption }) => encryption === undefined);
+      const seeds = await Promise.all(plain.map(seedImage));
+      let accepted = 0;
+      for (let i = 0; accepted < REPAIRS && i < REPAIRS * 20; i++) {
+        const next = random((SEED * 7_368_787 + i * 104_729) | 0);
+        for (let warm = 0; warm < 4; warm++) next(2);
+        const file = new MemoryFile("mutant", mutate(seeds[i % seeds.length], next));
+        const sound = await attempt(async () => {
+          const image = await openQcow2(file, {
+            platform: nodePlatform,
+            backing: "none",
+            dataFile: new MemoryFile(),
+            repair: true,
+          });
+          const result = await image.check({ repair: "all" });
+          await image.close();
+          if (result.corruptions > result.corruptionsFixed || result.corruptions + result.leaks === 0) {
+            throw new Qcow2Error("corrupt", "not repaired, or nothing to repair");
+          }
+        });
+        if (!sound) continue;
+        accepted++;
+        const path = folder.path("repaired.qcow2");
+        writeFileSync(path, file.bytes());
+        const { status, output } = tryQemuImg("check", path);
+        // Names of backing and data files may have been invented by the mutation.
+        if (/Could not open|No such file/.test(output)) continue;
+        expect(status, `mutant ${i}: ${output}`).toBe(0);
+      }
+      expect(accepted).toBe(REPAIRS);
+    } finally {
+      folder.remove();
+    }
   });
 });

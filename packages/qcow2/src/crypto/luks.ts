@@ -21,8 +21,8 @@ const STRIPES = 4000;
 const ALIGNMENT = 4096;
 const DEFAULT_ITER_TIME = 2000;
 const MIN_ITERATIONS = 1000;
-/** More would only be there to keep us busy: minutes on a fast machine. */
-const MAX_ITERATIONS = 2 ** 28;
+/** More would only be there to keep us busy: this is half a minute on a fast machine. */
+const MAX_ITERATIONS = 2 ** 26;
 const MAX_STRIPES = 65536;
 
 /** Where the LUKS header lies; offsets are from its start. */

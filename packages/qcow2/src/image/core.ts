@@ -288,7 +288,9 @@ export class ImageCore implements RefcountOwner {
       }
       step = 3;
       if (pending.length > 0) {
-        await this.metadata.run(() => refcounts.applyPending(pending, this.options.discard));
+        await this.metadata.run(() =>
+          refcounts.applyPending(pending, this.options.discard && host.file.punchHole !== undefined),
+        );
       }
     } catch (error) {
       if (step < 3) {
