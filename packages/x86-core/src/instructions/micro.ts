@@ -55,10 +55,12 @@ export const fault = micro(
   { endsBlock: true },
 );
 
-/** Replaces the records of code that has been overwritten: decodes anew from here. */
+/** Replaces the records of code that has been overwritten: counts what came before in its block, decodes anew from here. */
 export const stale = micro(
   "stale",
   (o) => {
+    const before = o.code.op("i32.sub", o.around.field("count"), o.i32(1));
+    o.setState32(S.budget, o.code.op("i32.sub", o.state32(S.budget), before));
     o.setState64(S.rip, o.ip());
     o.around.goto(o.code.call(o.around.functions.link, ["i32"], o.i32(0))[0]);
   },
