@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { main as img } from "../../src/img/main.js";
@@ -36,6 +36,15 @@ export class Workshop {
 
   remove(): void {
     rmSync(this.root, { recursive: true, force: true });
+  }
+
+  /** Overwrites one byte of an image on both sides. */
+  poke(name: string, offset: number, value: number): void {
+    for (const folder of [this.ours, this.theirs]) {
+      const file = openSync(join(folder, name), "r+");
+      writeSync(file, Uint8Array.of(value), 0, 1, offset);
+      closeSync(file);
+    }
   }
 
   /** QEMU's program in a folder. */

@@ -1,3 +1,4 @@
+import { imageErrorText } from "./image-errors.js";
 import type { Terminal } from "./terminal.js";
 
 /** One run of a command: who it is, where it prints, and the objects its options defined. */
@@ -77,22 +78,13 @@ export function errnoText(error: unknown): string | undefined {
   return undefined;
 }
 
-/** The words people know for errors of the image library, by its codes. */
-const IMAGE_TEXT: Readonly<Record<string, string>> = {
-  "not-an-image": "Image is not in qcow2 format",
-  "passphrase-required": "Parameter 'encrypt.key-secret' is required for cipher",
-  "wrong-passphrase": "Invalid password, cannot unlock any keyslot",
-};
-
 /** What to print of an error: the system's words when a system call failed, else the message. */
 export function messageOf(error: unknown): string {
   // A callback's failure comes back wrapped by the library: what we said ourselves is what counts.
   for (let current = error, depth = 0; current instanceof Error && depth < 8; current = current.cause, depth++) {
     if (current instanceof CommandError) return current.message;
   }
-  if (error instanceof Error && error.name === "Qcow2Error") {
-    const known = IMAGE_TEXT[(error as Error & { code: string }).code];
-    if (known !== undefined) return known;
-  }
+  const known = imageErrorText(error);
+  if (known !== undefined) return known;
   return errnoText(error) ?? (error instanceof Error ? error.message : String(error)).split("\n")[0];
 }

@@ -81,6 +81,9 @@ function imageNode(options: OptionTree, format: string | undefined): OptionTree 
 }
 
 async function openNode(context: Context, node: OptionTree, request: OpenRequest, depth: number): Promise<OpenImage> {
+  if (request.forceShare && request.write && depth === 0) {
+    throw new CommandError("force-share=on can only be used with read-only images");
+  }
   if (depth > MAX_DEPTH) throw new CommandError("The backing chain is too long, or a loop");
   const below = fileNode(node);
   const readOnly = !request.write;
