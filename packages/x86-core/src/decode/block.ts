@@ -98,7 +98,7 @@ export class BlockDecoder {
       if (computed) {
         base = S.address;
         index = S.zero;
-        scale = 0;
+        scale = i.segment === 2 ? STACK_SEGMENT : 0;
         displacement = 0;
       } else {
         // One record holds a base, an index and a displacement; a segment's base takes a free place.
@@ -123,7 +123,8 @@ export class BlockDecoder {
     arena.setImmediate(record, i.immediate);
     arena.setField(record, "a", i.a);
     arena.setField(record, "b", i.b);
-    if (i.c) arena.setField(record, "c", i.c);
+    // The immediate is sign-extended into it: a second one of 0 must be written, too.
+    if (i.c || i.secondImmediate) arena.setField(record, "c", i.c);
     // Outside 64-bit mode the same instructions find their source segment's number in b.
     if (!long && !i.memory && row.options.addressSized) arena.setField(record, "b", i.segment);
   }

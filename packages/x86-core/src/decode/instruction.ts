@@ -42,6 +42,8 @@ export class Instruction {
   segment = 3;
   overridden = false;
   immediate = 0n;
+  /** `c` holds a second immediate. */
+  secondImmediate = false;
   /** 6, 13 or 0: the exception that decoding found. */
   vector = 0;
 }
@@ -175,6 +177,7 @@ export class InstructionDecoder {
     i.ripRelative = false;
     i.segment = 3;
     i.a = i.b = i.c = 0;
+    i.secondImmediate = false;
     i.immediate = 0n;
     i.memory = false;
 
@@ -305,7 +308,10 @@ export class InstructionDecoder {
                   : Math.min(i.operandSize / 8, 4);
           const value = this.#signed(bytes);
           if (immediates++ === 0) i.immediate = value;
-          else i.c = Number(value & 0xffffn);
+          else {
+            i.c = Number(value & 0xffffn);
+            i.secondImmediate = true;
+          }
           continue;
         }
         case "relative": {
@@ -346,6 +352,8 @@ export class InstructionDecoder {
           break;
         case "segment":
           value = index & 7;
+          // Before the segment of a memory operand is looked at.
+          if (value > GS) throw UNDEFINED;
           break;
         case "control":
         case "debug":

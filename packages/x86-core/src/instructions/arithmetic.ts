@@ -193,7 +193,7 @@ export const arithmeticRows: Row[] = [
   ins("0F B1 /r", "CMPXCHG Mv:rw Gv", arithmetic, cmpxchg, lock),
   ins("0F B1 /r", "CMPXCHG Rv Gv", arithmetic, cmpxchgRegister),
   // CMPXCHG8B becomes CMPXCHG16B with REX.W.
-  ins("NP 0F C7 /1", "CMPXCHG8B A", "--M---", cmpxchgPair, { lock: true, feature: "cx8", operandSized: true }),
+  ins("NP 0F C7 /1", "CMPXCHG8B Aq:rw", "--M---", cmpxchgPair, { lock: true, feature: "cx8", operandSized: true }),
   ins("66 0F 38 F6 /r", "ADCX Gy:rw Ey", "-----M", addThrough("C"), { feature: "adx" }),
   ins("F3 0F 38 F6 /r", "ADOX Gy:rw Ey", "M-----", addThrough("O"), { feature: "adx" }),
 ];

@@ -155,7 +155,7 @@ export const bitRows: Row[] = [
     const options = action === "BT" ? {} : { lock: true };
     return [
       ins(`0F ${opcode} /r`, `${action} Rv${access} Gv`, onlyCarry, bitTest(action)),
-      ins(`0F ${opcode} /r`, `${action} A Gv`, onlyCarry, bitTestMemory(action), options),
+      ins(`0F ${opcode} /r`, `${action} Av${access} Gv`, onlyCarry, bitTestMemory(action), options),
       ins(
         `0F BA /${digit}`,
         `${action} Ev${access} Ib`,

@@ -152,7 +152,7 @@ export const moveRows: Row[] = [
   ins("6A", "PUSH Is", "", pushImmediate, { ...stack, operandSized: true }),
   ins("58+r", "POP Zv:w", "", pop, stack),
   ins("8F /0", "POP Rv:w", "", pop, stack),
-  ins("8F /0", "POP A", "", popMemory, { ...stack, operandSized: true }),
+  ins("8F /0", "POP Av:w", "", popMemory, { ...stack, operandSized: true }),
   ins("60", "PUSHA", "", pushAll, { mode: "not64", operandSized: true }),
   ins("61", "POPA", "", popAll, { mode: "not64", operandSized: true }),
   ins("C9", "LEAVE", "", leave, { ...stack, operandSized: true }),

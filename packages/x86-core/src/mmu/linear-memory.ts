@@ -1,4 +1,5 @@
 import { raise } from "../cpu/fault.js";
+import { MODE } from "../decode/mode.js";
 import { FLAG } from "../semantics/flags.js";
 import { VECTOR } from "../semantics/ops.js";
 import { S, TLB_NONE, TLB_SUPERVISOR, TLB_SUPERVISOR_SMAP, TLB_USER } from "../state/layout.js";
@@ -127,8 +128,13 @@ export class LinearMemory {
     if (this.observer.holdsCode(page)) this.observer.written(page, host & 0xfff, length);
   }
 
-  /** Raises #GP or #SS for a non-canonical address in IA-32e mode. */
+  /**
+   * Raises #GP or #SS for a non-canonical address in IA-32e mode, and for an access that passes the end of a flat
+   * segment: the records of flat segments do not check their limit.
+   */
   checkCanonical(low: number, high: number, bytes: number, stack: boolean): void {
+    const mode = this.state.get32(S.mode);
+    if ((mode & MODE.FLAT) !== 0 && low > 0xffffffff - (bytes - 1)) raise(stack ? VECTOR.SS : VECTOR.GP, 0);
     if (!(this.state.low(S.efer) & EFER.LMA)) return;
     const sign = high >> 15;
     // The last byte may be the one that leaves the canonical range.

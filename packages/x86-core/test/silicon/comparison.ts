@@ -25,8 +25,8 @@ export interface RowDifferences {
 
 export interface Report {
   cases: number;
-  readonly shapes: number;
-  readonly rows: number;
+  /** Rows of which cases were run. */
+  readonly rows: Set<Row>;
   readonly differences: Map<string, RowDifferences>;
   /** Cases that differ as the list of divergences says. */
   diverging: number;
@@ -34,56 +34,60 @@ export interface Report {
   readonly endings: Map<number, number>;
 }
 
+/** Makes cases, and says what each is a case of. */
+export interface CaseSource {
+  make(cases: CaseBuffer, number: number): Shape;
+}
+
 export interface ComparisonOptions {
-  readonly seed: number;
   /** Ends after this many cases, or after this time. */
   readonly cases: number;
   readonly milliseconds: number;
-  /** Only these rows. */
-  readonly rows?: (row: Row) => boolean;
-  /** By default the interpreter. */
-  readonly tier?: Tier;
+  readonly tier: Tier;
 }
 
-/** Runs cases of all rows on the host and on the emulated CPU, in turn by shape. */
-export async function compareWithHost(options: ComparisonOptions): Promise<Report> {
-  const random = new Random(options.seed);
+/** Cases of all forms of some rows, in turn. */
+export function casesOfRows(seed: number, tier: Tier, choose: (row: Row) => boolean): CaseSource {
+  const random = new Random(seed);
   const has = hostFeatures();
-  const shapes = rows.filter(options.rows ?? (() => true)).flatMap((row) => shapesOf(row, has));
   const pool = new Pool(random);
-  const makers = shapes.map((shape) => new CaseMaker(shape, random, pool));
+  const makers = rows
+    .filter(choose)
+    .flatMap((row) => shapesOf(row, has))
+    .map((shape) => new CaseMaker(shape, random, pool));
+  const run = RUN[tier];
+  let next = 0;
+  return {
+    make(cases, number) {
+      const maker = makers[Math.floor(next / run) % makers.length];
+      maker.make(cases, number, tier === "interpreter" || next % run === 0);
+      next++;
+      return maker.shape;
+    },
+  };
+}
+
+/** Runs cases on the host and on the emulated CPU. */
+export async function compareWithHost(source: CaseSource, options: ComparisonOptions): Promise<Report> {
   const { module, numbers } = generateInterpreter();
   const emulated = new EmulatedHost({ module: new WebAssembly.Module(module), numbers }, options.tier);
   const native = new NativeHost(BATCH);
-  const report: Report = {
-    cases: 0,
-    shapes: shapes.length,
-    rows: new Set(shapes.map((shape) => shape.row)).size,
-    differences: new Map(),
-    diverging: 0,
-    endings: new Map(),
-  };
+  const report: Report = { cases: 0, rows: new Set(), differences: new Map(), diverging: 0, endings: new Map() };
   const start = performance.now();
-  const tier = options.tier ?? "interpreter";
-  const run = RUN[tier];
-  let next = 0;
   try {
-    while (shapes.length > 0 && report.cases < options.cases && performance.now() - start < options.milliseconds) {
+    while (report.cases < options.cases && performance.now() - start < options.milliseconds) {
       const ours = new CaseBuffer(Math.min(BATCH, Math.ceil(options.cases - report.cases)));
-      const used: Shape[] = [];
-      for (let number = 0; number < ours.count; number++) {
-        const index = Math.floor(next / run) % shapes.length;
-        makers[index].make(ours, number, tier === "interpreter" || next % run === 0);
-        next++;
-        used.push(shapes[index]);
-      }
+      const shapes = Array.from({ length: ours.count }, (_, number) => source.make(ours, number));
       const initial = ours.bytes.slice();
       // The host works while the emulated CPU does.
       const finish = await native.start(ours);
       for (let number = 0; number < ours.count; number++) emulated.run(ours, number);
       const host = new CaseBuffer(ours.count);
       await finish(host);
-      for (let number = 0; number < ours.count; number++) judge(report, used[number], host, ours, initial, number);
+      shapes.forEach((shape, number) => {
+        report.rows.add(shape.row);
+        judge(report, shape, host, ours, initial, number);
+      });
       report.cases += ours.count;
     }
   } finally {
@@ -134,7 +138,7 @@ function inputs(initial: Uint8Array, at: number): string {
 export function describeReport(report: Report): string {
   const endings = [...report.endings].sort(([a], [b]) => a - b).map(([vector, count]) => `#${vector}: ${count}`);
   const lines = [
-    `${report.cases} cases of ${report.shapes} forms of ${report.rows} rows; endings ${endings.join(", ")}; ` +
+    `${report.cases} cases of ${report.rows.size} rows; endings ${endings.join(", ")}; ` +
       `${report.diverging} documented divergences`,
   ];
   for (const { text, count, examples } of [...report.differences.values()].sort((a, b) => b.count - a.count)) {

@@ -90,11 +90,14 @@ const movsxdSixteen: Divergence = {
     row.mnemonic === "MOVSXD" && operandSize === 16 && /^(exception 1[47] \/|CR2 )/.test(difference),
 };
 
-/** With 32-bit addresses in 64-bit mode, the whole address of a bit wraps at 4 GiB; here only that of the operand. */
+/** With shortened addresses, the whole address of a bit wraps; here only that of the operand. */
 const bitAddressWrap: Divergence = {
   name: "bit-address-wrap",
-  applies: ({ row, long, memory }, code, difference) =>
-    /^BT/.test(row.mnemonic) && long && memory && code.includes(0x67) && /^(exception 14 \/ 13 |CR2 )/.test(difference),
+  applies: ({ row, memory }, code, difference) =>
+    /^BT/.test(row.mnemonic) &&
+    memory &&
+    code.includes(0x67) &&
+    /^(exception 1[37] \/ 14 |exception 14 \/ 13 |CR2 )/.test(difference),
 };
 
 /** In which order the bytes of a large area are touched, when more than one would fault. */
@@ -102,6 +105,18 @@ const orderWithinAreas: Divergence = {
   name: "order-within-areas",
   applies: ({ row }, _code, difference) =>
     /^(FXSAVE|FXRSTOR|FNSAVE|FRSTOR|FNSTENV|FLDENV)$/.test(row.mnemonic) && /^CR2 [^;]*$/.test(difference),
+};
+
+/** With 66 in 64-bit mode, AMD processors cut the target of a near branch to 16 bits; Intel's ignore the prefix. */
+const nearBranchSixteen: Divergence = {
+  name: "near-branch-16",
+  applies: ({ row, long }, code) => long && row.options.size === "f64" && code.includes(0x66),
+};
+
+/** F2 and F3 choose the sense of ZF for LOOPE and LOOPNE on AMD processors, undocumented. */
+const loopRepeat: Divergence = {
+  name: "loop-repeat",
+  applies: ({ row }, code) => /^LOOPN?E$/.test(row.mnemonic) && (code.includes(0xf2) || code.includes(0xf3)),
 };
 
 export const DIVERGENCES: readonly Divergence[] = [
@@ -116,6 +131,8 @@ export const DIVERGENCES: readonly Divergence[] = [
   movsxdSixteen,
   bitAddressWrap,
   orderWithinAreas,
+  nearBranchSixteen,
+  loopRepeat,
 ];
 
 export function isDivergence(shape: Shape, code: Uint8Array, difference: string): boolean {

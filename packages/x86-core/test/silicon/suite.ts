@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import type { Tier } from "../../src/cpu/executor.js";
 import type { Row } from "../../src/table/row.js";
-import { compareWithHost, describeReport } from "./comparison.js";
+import { type CaseSource, casesOfRows, compareWithHost, describeReport } from "./comparison.js";
+import { TRAP_TIMEOUT } from "./layout.js";
 import { whyNot } from "./native.js";
 
 /**
@@ -16,23 +17,33 @@ const ONLY = process.env.SOFTMETAL_SILICON_ONLY;
 
 /** Declares the comparison of some rows in one tier with the host's processor. */
 export function compareRows(name: string, tier: Tier, cases: number, choose: (row: Row) => boolean): void {
+  const only = ONLY ? new RegExp(ONLY) : undefined;
+  const chosen = (row: Row) => choose(row) && (!only || only.test(row.text));
+  compareCases(name, tier, cases, only ? 0 : 300, () => casesOfRows(SEED, tier, chosen));
+}
+
+/** Declares a comparison of cases, which must be of a number of rows at least. */
+export function compareCases(
+  name: string,
+  tier: Tier,
+  cases: number,
+  fewestRows: number,
+  source: (seed: number) => CaseSource,
+): void {
   const reason = whyNot();
   if (reason) console.warn(`\n*** The comparison with the host's processor is SKIPPED: ${reason}. ***\n`);
-  const only = ONLY ? new RegExp(ONLY) : undefined;
   test.skipIf(reason !== undefined)(
     name,
     async () => {
-      const report = await compareWithHost({
-        seed: SEED,
+      const report = await compareWithHost(source(SEED), {
         cases: CASES ? Number(CASES) : cases,
         milliseconds: CASES ? Number.POSITIVE_INFINITY : SECONDS * 1000,
-        rows: (row) => choose(row) && (!only || only.test(row.text)),
         tier,
       });
       console.log(`${name}: ${describeReport(report)}`);
       expect([...report.differences.values()].map(({ text, count }) => `${text}: ${count}`)).toEqual([]);
-      expect(report.endings.get(255) ?? 0).toBe(0);
-      if (!only) expect(report.rows).toBeGreaterThan(300);
+      expect(report.endings.get(TRAP_TIMEOUT) ?? 0).toBe(0);
+      expect(report.rows.size).toBeGreaterThanOrEqual(fewestRows);
     },
     CASES ? 3_600_000 : (SECONDS + 60) * 1000,
   );
