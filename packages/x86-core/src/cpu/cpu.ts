@@ -223,8 +223,14 @@ export class Cpu implements CpuContext {
     this.stateChanged();
   }
 
-  /** To be called after the state was changed from outside: drops everything that was derived from it. */
+  /**
+   * To be called after the state was changed from outside: drops everything that was derived from it. Fields that
+   * address memory are cut to what they can be, whatever was loaded.
+   */
   stateChanged(): void {
+    this.state.set64(S.zero, 0n);
+    this.state.set32(S.ftop, this.state.get32(S.ftop) & 7);
+    this.state.set32(S.ftags, this.state.get32(S.ftags) & 0xff);
     this.physical.a20 = this.state.get32(S.a20) !== 0;
     this.flushTlb(true);
     this.modeChanged();
@@ -266,7 +272,7 @@ export class Cpu implements CpuContext {
         if (reason) return reason;
       }
       const single = this.#needsSingleStep();
-      const granted = single ? 0 : left;
+      const granted = single ? 0 : Math.min(left, MAX_GRANT);
       this.#withheld = 0;
       state.set32(S.budget, granted);
       const used = single ? this.#step() : this.#free(granted);
@@ -300,6 +306,7 @@ export class Cpu implements CpuContext {
     const { state } = this;
     const flags = state.get32(S.systemFlags);
     const mark = this.#arena.next;
+    const generation = this.#generation;
     let delivered = false;
     try {
       if (this.#executionBreakpoint()) return 1;
@@ -314,7 +321,7 @@ export class Cpu implements CpuContext {
       deliver(this, exceptionEvent(FAULT));
       delivered = true;
     }
-    this.#arena.rewind(mark);
+    if (generation === this.#generation) this.#arena.rewind(mark);
     if (flags & FLAG.TF && !delivered && state.get32(S.shadow) !== 2) {
       state.set32(S.debugPending, state.get32(S.debugPending) | DR6.BS);
     }
@@ -403,6 +410,7 @@ export class Cpu implements CpuContext {
   #flushCode(): void {
     this.#code.clear();
     this.#jumps.clear();
+    this.#generation++;
   }
 
   modeChanged(): void {
@@ -635,7 +643,6 @@ export class Cpu implements CpuContext {
     if (record === undefined) {
       if (this.#arena.room < MAX_RECORDS) {
         this.#flushCode();
-        this.#generation++;
       }
       const code = this.#pageBytes;
       code.bytes = this.#pageView(page);
@@ -678,7 +685,6 @@ export class Cpu implements CpuContext {
     this.#shareable = false;
     if (this.#arena.room < MAX_RECORDS) {
       this.#flushCode();
-      this.#generation++;
     }
     const window = this.#window;
     const offset = low & 0xfff;
@@ -781,4 +787,6 @@ export class Cpu implements CpuContext {
 const INTERRUPT = helperNumber("interrupt");
 const SYSCALL = helperNumber("syscall");
 const ALL_ONES = 0xffffffffffffffffn;
+/** Instructions that are counted in one piece: the counter has 32 bits, and goes below 0. */
+const MAX_GRANT = 2 ** 30;
 const ATTRIBUTE_DB = 1 << 22;

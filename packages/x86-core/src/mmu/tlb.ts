@@ -5,6 +5,9 @@ function regionKey(low: number, high: number, size: number): number {
   return Math.floor(((high & 0xffff) * 2 ** 32 + (low >>> 0)) / size) + (size === 2 ** 30 ? 2 ** 40 : 0);
 }
 
+/** Regions of large pages that are remembered; a guest of 3.5 GiB has fewer. */
+const MAX_LARGE = 4096;
+
 /** Bytes from one TLB to the next; there are three that are filled (user, supervisor with and without SMAP). */
 const TLBS = 3;
 
@@ -43,6 +46,8 @@ export class Tlb {
 
   /** Notes that a linear address was translated by a page larger than 4 KiB: INVLPG must drop all of it. */
   noteLarge(low: number, high: number, size: number): void {
+    // Without an end the guest could make it as large as its address space.
+    if (this.#large.size >= MAX_LARGE) this.flush(true);
     this.#large.add(regionKey(low, high, size));
   }
 

@@ -67,7 +67,21 @@ function registerValue(random: Random): bigint {
     case 0:
       return BigInt(random.below(0x80));
     case 1:
-      return random.pick([0x10n, 0x1bn, 0x174n, 0x175n, 0x176n, 0x277n, 0x1a0n, 0xc0000080n, 0xc0000081n, 0xc0000082n]);
+      return random.pick([
+        0x10n,
+        0x1bn,
+        0x174n,
+        0x175n,
+        0x176n,
+        0x200n,
+        0x277n,
+        0x2ffn,
+        0x1a0n,
+        0xc0000080n,
+        0xc0000081n,
+        0xc0000100n,
+        0xc0000101n,
+      ]);
     default:
       return pointer(random);
   }
