@@ -90,7 +90,7 @@ for (const { name, code, setUp } of GUESTS) {
     cpu.run(20_000);
     const before = heap();
     for (let slice = 0; slice < 5; slice++) expect(cpu.run(100_000)).toBe("budget");
-    expect(heap() - before).toBeLessThan(4 << 20);
+    expect(heap() - before).toBeLessThan(1 << 20);
   });
 }
 
