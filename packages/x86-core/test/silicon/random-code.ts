@@ -119,6 +119,8 @@ export class RandomCodeMaker implements CaseSource {
     // A jump into itself need not end.
     const relative = row.operands.some((operand) => operand.place === "relative");
     if (relative && decoded.immediate >= 0n && decoded.immediate < 16n) return undefined;
+    // AMD processors take 66 for 16-bit operands here, and would run the rest of the bytes.
+    if (relative && long && prefixes.includes(0x66)) return undefined;
     return { row, long, operandSize: decoded.operandSize, memory: decoded.memory };
   }
 }
