@@ -45,7 +45,12 @@ export async function busyboxFromDeb(deb: Uint8Array): Promise<Uint8Array> {
  */
 export function defaultInitramfs(busybox: Uint8Array, more: readonly InitramfsEntry[] = []): Uint8Array {
   checkStatic(busybox);
-  return createInitramfs([
+  return createInitramfs([...defaultEntries(busybox), ...more]);
+}
+
+/** What is in the default initramfs, in order. */
+export function defaultEntries(busybox: Uint8Array): InitramfsEntry[] {
+  return [
     { kind: "file", path: "init", mode: 0o755, data: initScript },
     { kind: "file", path: "bin/busybox", mode: 0o755, data: busybox },
     { kind: "symlink", path: "bin/sh", target: "busybox" },
@@ -55,13 +60,12 @@ export function defaultInitramfs(busybox: Uint8Array, more: readonly InitramfsEn
     { kind: "directory", path: "tmp", mode: 0o1777 },
     { kind: "directory", path: "root", mode: 0o700 },
     { kind: "file", path: "etc/profile", data: profile },
-    { kind: "file", path: "etc/passwd", data: "root::0:0:root:/root:/bin/sh\n" },
+    { kind: "file", path: "etc/passwd", data: "root::0:0:root:/:/bin/sh\n" },
     { kind: "file", path: "etc/group", data: "root:x:0:\n" },
     // The kernel opens the console for /init before anything is mounted on /dev.
     { kind: "device", path: "dev/console", type: "character", major: 5, minor: 1 },
     { kind: "device", path: "dev/null", type: "character", major: 1, minor: 3, mode: 0o666 },
-    ...more,
-  ]);
+  ];
 }
 
 /** A busybox with a program interpreter would need libraries, and the guest would panic without saying why. */

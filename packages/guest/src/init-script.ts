@@ -72,7 +72,8 @@ fi
 [ -n "$size" ] && stty rows "\${size%x*}" cols "\${size#*x}" </dev/console
 while :; do
   # The shell has a session of its own with the console as its terminal, which job control needs.
-  setsid cttyhack sh -l </dev/console >/dev/console 2>&1 &
+  # login gives it back Ctrl-C, which a shell without job control takes from whatever it starts with "&".
+  setsid cttyhack login -f -p root </dev/console >/dev/console 2>&1 &
   wait $!
 done
 `;

@@ -2,8 +2,9 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { defaultEntries } from "../default-guest.js";
 import { GuestError } from "../errors.js";
-import { initScript, profile } from "../init-script.js";
+import { createInitramfs } from "../initramfs.js";
 import type { Guest, GuestArchitecture, GuestPackage } from "./types.js";
 
 /** What a guest's directory holds besides its files. */
@@ -26,8 +27,8 @@ export function defaultCacheDirectory(): string {
   return join(base?.startsWith("/") ? base : join(homedir(), ".cache"), "softmetal");
 }
 
-/** A guest made by another version of this package has another /init, so that its name differs. */
-const FORMAT = sha256(new TextEncoder().encode(initScript + profile)).slice(0, 8);
+/** A guest made by another version of this package has another /init or layout, so that its name differs. */
+const FORMAT = sha256(createInitramfs(defaultEntries(new Uint8Array()))).slice(0, 8);
 
 const directoryOf = (cache: string, architecture: GuestArchitecture) =>
   join(cache, "guests", `${architecture}-${FORMAT}`);
