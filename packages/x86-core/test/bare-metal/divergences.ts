@@ -92,6 +92,12 @@ export const DIVERGENCES: readonly Divergence[] = [
     line.replace(/^(check n=1a) ok regs=\S+ segs=\S+ \[(\w+)02,(.*) a=\w+,/, "$1 1 [$200,$3 a=new,"),
   ),
   rewrite("limits", "limits", limitLine),
+  {
+    id: "iret-vm-user",
+    program: "vm86",
+    correct: (line, ours) =>
+      /^iret to cpl=3 ok \[\w+3,1b,2,/.test(ours) && line.startsWith("iret to cpl=3 d(0)") ? ours : line,
+  },
   rewrite("general-detect", "debug", (line) =>
     line.replace(/^general detect ok dr6=0 dr7=2400 eip=5/, "general detect 1 dr6=2000 dr7=400 eip=0"),
   ),
