@@ -82,7 +82,14 @@ function exportOf(image: OpenImage, settings: NbdSettings) {
     contexts[`qemu:dirty-bitmap:${name}`] = dirtyBitmap(image.qcow2, name, offset);
   }
   if (settings.allocationDepth) contexts["qemu:allocation-depth"] = disk.allocationDepth.bind(disk);
-  return { name: settings.exportName, description: settings.description, disk, readOnly, contexts };
+  return {
+    name: settings.exportName,
+    description: settings.description,
+    disk,
+    readOnly,
+    contexts,
+    multiConn: settings.maxClients !== 1,
+  };
 }
 
 async function run(context: Context, settings: NbdSettings, server: NbdServer, ready: () => void): Promise<void> {

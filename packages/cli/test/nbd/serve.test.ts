@@ -125,6 +125,26 @@ describe.skipIf(!have("qemu-img", "qemu-io", "nbdinfo", "nbdcopy"))("softmetal n
     expect(await serving).toBe(0);
   });
 
+  it("serves one client after the other unless more are allowed", async () => {
+    const socket = path("s6");
+    const uri = `nbd+unix:///?socket=${socket}`;
+    await serving(["-k", socket, "-r", path("a.qcow2")], uri, async () => {
+      const first = await connectNbd(uri);
+      const second = connectNbd(uri);
+      const early = await Promise.race([
+        second.then(() => "served"),
+        new Promise((resolve) => setTimeout(resolve, 100, "waiting")),
+      ]);
+      expect(early).toBe("waiting");
+      await first.close();
+      const client = await second;
+      expect(client.size).toBe(8 * MIB);
+      await client.close();
+      // Without CAN_MULTI_CONN a client that would like four connections makes do with one.
+      await run("nbdcopy", ["--connections=4", uri, path("single.raw")]);
+    });
+  });
+
   it("serves a snapshot read-only, and a temporary overlay that leaves the image alone", async () => {
     const socket = path("s4");
     const uri = `nbd+unix:///?socket=${socket}`;

@@ -19,11 +19,14 @@ export { clientTls, serverTls, type TlsCredentials } from "./tls.js";
 export type ListenAddress = { readonly path: string } | { readonly port: number; readonly host?: string };
 
 export interface ListenOptions {
-  /** Connections at a time; further ones wait to be accepted by nobody and are closed. 0 for no limit; 16 unless given. */
+  /** Connections served at a time; some more wait for their turn, the rest are closed. 0 for no limit; 16 unless given. */
   readonly maxConnections?: number;
   /** A connection ended: without an error, or with the {@link NbdError} that ended it. */
   onConnectionEnd?(end: { exportName?: string; error?: NbdError; connections: number }): void;
 }
+
+/** Connections that may wait for others to end. */
+const MAX_WAITING = 16;
 
 /** A listening server. */
 export interface NbdListener {
@@ -41,17 +44,22 @@ export async function listen(
   options: ListenOptions = {},
 ): Promise<NbdListener> {
   const sockets = new Set<Socket>();
+  const waiting: Socket[] = [];
   const limit = options.maxConnections ?? 16;
   const listener: Server = createServer({ allowHalfOpen: false, noDelay: true }, (socket) => {
     socket.on("error", () => {});
-    if (limit > 0 && sockets.size >= limit) {
-      socket.destroy();
-      return;
-    }
+    if (limit === 0 || sockets.size < limit) serve(socket);
+    else if (waiting.length < MAX_WAITING) waiting.push(socket);
+    else socket.destroy();
+  });
+  const serve = (socket: Socket): void => {
     sockets.add(socket);
     const gone = (result: { exportName?: string; error?: NbdError }): void => {
       sockets.delete(socket);
       options.onConnectionEnd?.({ ...result, connections: sockets.size });
+      let next = waiting.shift();
+      while (next?.destroyed) next = waiting.shift();
+      if (next !== undefined && listener.listening) serve(next);
     };
     let exportName: string | undefined;
     server
@@ -62,7 +70,7 @@ export async function listen(
         socket.destroy();
         gone({ exportName, error });
       });
-  });
+  };
   await new Promise<void>((resolve, reject) => {
     listener.once("error", reject);
     const where =
@@ -81,7 +89,7 @@ export async function listen(
     close: () =>
       new Promise((resolve) => {
         listener.close(() => resolve());
-        for (const socket of sockets) socket.destroy();
+        for (const socket of [...sockets, ...waiting]) socket.destroy();
       }),
   };
 }

@@ -36,6 +36,8 @@ export interface NbdExport {
   readonly disk: NbdDisk;
   /** Refuse writes even though the disk has `write`. */
   readonly readOnly?: boolean;
+  /** Whether clients may use several connections at once (default true). One disk object serves all of them. */
+  readonly multiConn?: boolean;
   /** Further metadata contexts by name, for example `qemu:dirty-bitmap:b0`. */
   readonly contexts?: Readonly<Record<string, (offset: number, length: number) => Promise<Extent[]>>>;
   /** Preferred block size, bytes; 4096 unless given. */
@@ -48,12 +50,9 @@ export const isWritable = (target: NbdExport): boolean => !target.readOnly && ta
 /** The transmission flags of an export. */
 export function transmissionFlags(target: NbdExport, structured: boolean): number {
   let flags =
-    TransmissionFlag.HAS_FLAGS |
-    TransmissionFlag.SEND_FLUSH |
-    TransmissionFlag.SEND_FUA |
-    TransmissionFlag.SEND_CACHE |
-    // One disk object serves every connection, so a flush on one covers the writes of all.
-    TransmissionFlag.CAN_MULTI_CONN;
+    TransmissionFlag.HAS_FLAGS | TransmissionFlag.SEND_FLUSH | TransmissionFlag.SEND_FUA | TransmissionFlag.SEND_CACHE;
+  // One disk object serves every connection, so a flush on one covers the writes of all.
+  if (target.multiConn !== false) flags |= TransmissionFlag.CAN_MULTI_CONN;
   if (structured) flags |= TransmissionFlag.SEND_DF;
   if (!isWritable(target)) return flags | TransmissionFlag.READ_ONLY;
   flags |= TransmissionFlag.SEND_WRITE_ZEROES;
