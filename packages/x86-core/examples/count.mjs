@@ -9,7 +9,7 @@ const cpu = new Cpu({
   model: parseModel("x86-64-v2"),
   bus: {
     readPort: () => 0xff,
-    writePort: (port, size, value) => {
+    writePort: (port, _size, value) => {
       if (port === 0xe9) output += String.fromCharCode(value);
     },
     readPhysical: () => 0xffffffff,
