@@ -39,7 +39,7 @@ const MAX_ERROR = 8192;
 const MAX_EXTENTS = 1 << 20;
 
 /** The error for an error number a server sent. */
-export function replyError(pending: Pending, errno: number, message = ""): NbdError {
+function replyError(pending: Pending, errno: number, message = ""): NbdError {
   const said = message ? `: ${message.replace(/[^\x20-\x7e]/g, "?")}` : "";
   return new NbdError("io", `${pending.command} at ${pending.offset}: ${NAMES.get(errno) ?? `error ${errno}`}${said}`, {
     structure: pending.command,

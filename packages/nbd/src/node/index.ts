@@ -102,7 +102,7 @@ export interface ConnectOptions extends Omit<NbdClientOptions, "exportName" | "t
 }
 
 /** Opens a connection to an address. */
-export function dial(address: NbdAddress, timeout = 30_000): Promise<SocketStream> {
+function dial(address: NbdAddress, timeout = 30_000): Promise<SocketStream> {
   return new Promise((resolve, reject) => {
     const socket =
       address.kind === "unix"

@@ -285,7 +285,7 @@ const chunk = (cookie: bigint, flags: number, type: number, length: number): Uin
   structuredReply.encode({ magic: NBD_STRUCTURED_REPLY_MAGIC, flags, type, cookie, length });
 
 /** Joins neighbours with equal flags, clips to `length`, keeps at most `limit`. */
-export function mergeExtents(extents: readonly Extent[], limit: number, length: number): Extent[] {
+function mergeExtents(extents: readonly Extent[], limit: number, length: number): Extent[] {
   const merged: Extent[] = [];
   let left = length;
   for (const extent of extents) {

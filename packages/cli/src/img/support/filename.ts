@@ -3,7 +3,7 @@ import { isTree, type OptionTree, parseJsonName } from "./keyval.js";
 import { type Printable, toJson } from "./qdict.js";
 
 /** Whether the name starts with a protocol, as in `nbd:` or `https:`. */
-export const hasProtocol = (name: string): boolean => /^[A-Za-z0-9+.-]+:/.test(name) && !/^\.{0,2}\//.test(name);
+const hasProtocol = (name: string): boolean => /^[A-Za-z0-9+.-]+:/.test(name) && !/^\.{0,2}\//.test(name);
 
 /** The options of the file below the image that a plain name stands for. */
 export function fileOptions(name: string): OptionTree {

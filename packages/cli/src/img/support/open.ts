@@ -190,7 +190,7 @@ async function formatOf(node: OptionTree, file: RandomAccessFile): Promise<Forma
 }
 
 /** What the first bytes look like. */
-export async function probeFormat(file: RandomAccessFile): Promise<Format> {
+async function probeFormat(file: RandomAccessFile): Promise<Format> {
   const head = new Uint8Array(8);
   const count = await file.read(head, 0);
   const isQcow2 =

@@ -19,7 +19,6 @@ export interface SystemCalls {
 
 export const FALLOC_KEEP_SIZE = 1;
 export const FALLOC_PUNCH_HOLE = 2;
-export const FALLOC_ZERO_RANGE = 16;
 
 const F_OFD_GETLK = 36;
 const F_OFD_SETLK = 37;
