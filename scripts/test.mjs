@@ -67,7 +67,9 @@ const check = (what, action) => {
   outcome[passed ? "passed" : "failed"]++;
   say(`${passed ? "passed" : "FAILED"}: ${what} (${((performance.now() - started) / 1000).toFixed(1)} s)`);
 };
-check("lint and format", () => run("pnpm", ["exec", "biome", "ci", "--error-on-warnings", "."], { quiet: true }));
+check("lint and format", () =>
+  run("pnpm", ["exec", "biome", "ci", "--colors=off", "--error-on-warnings", "."], { quiet: true }),
+);
 check("build", () => build());
 check("types", () => run("pnpm", ["exec", "tsc", "--noEmit", "-p", "tsconfig.json"], { quiet: true }));
 checkPackages(check);
