@@ -90,6 +90,8 @@ function qemuRequests(path, write, count) {
 async function sequential(path, format, length) {
   const image = await openImage(path, { format, readOnly: true });
   const buffer = new Uint8Array(MB);
+  // The first pass brings both files into the page cache.
+  for (let at = 0; at < length; at += MB) await image.read(buffer, at);
   const start = performance.now();
   for (let at = 0; at < length; at += MB) await image.read(buffer, at);
   const rate = length / MB / ((performance.now() - start) / 1000);

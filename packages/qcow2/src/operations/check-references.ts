@@ -1,6 +1,13 @@
 import type { BitmapStore } from "../bitmaps/store.js";
 import { Qcow2Error } from "../errors.js";
-import { COMPRESSED_HIGH, COPIED_HIGH, decodeCompressed, entryOffset, l1Reserved } from "../format/entries.js";
+import {
+  COMPRESSED_HIGH,
+  COPIED_HIGH,
+  decodeCompressed,
+  entryOffset,
+  l1Reserved,
+  l2Reserved,
+} from "../format/entries.js";
 import type { ImageCore } from "../image/core.js";
 import { snapshotL1 } from "../snapshots/table.js";
 import type { CheckReport } from "./check-report.js";
@@ -36,7 +43,12 @@ export async function countReferences(
   }
   walk.count(header.snapshotsOffset, core.snapshotTableSize);
   if (header.encryptionHeader !== undefined) walk.count(header.encryptionHeader.offset, header.encryptionHeader.length);
-  await bitmaps.references((offset, length) => walk.count(offset, length));
+  try {
+    await bitmaps.references((offset, length) => walk.count(offset, length));
+  } catch (error) {
+    if (!(error instanceof Qcow2Error)) throw error;
+    report.corruption(`bitmaps: ${error.reason}`);
+  }
   if (!includeRefcounts) return walk.counts;
   walk.count(refcounts.tableOffset, refcounts.table.length * 8);
   const seen = new Set<number>();
@@ -82,9 +94,9 @@ class Walk {
   count(offset: number, length: number): boolean {
     if (length <= 0) return true;
     const { clusterSize } = this.core.geometry;
-    const limit = Math.ceil(this.core.host.end / clusterSize) + 1;
     const last = Math.floor((offset + length - 1) / clusterSize);
-    if (last >= limit) {
+    // The last cluster may be cut short by the end of the file.
+    if (offset + length - this.core.host.end >= clusterSize) {
       this.report.corruption(
         `counting reference for region exceeding the end of the file by one cluster or more: offset 0x${offset.toString(16)} size 0x${length.toString(16)}`,
       );
@@ -103,7 +115,8 @@ class Walk {
       const low = l1.getUint32(8 * index + 4);
       if (high === 0 && low === 0) continue;
       const offset = entryOffset(high, low);
-      if (l1Reserved(high, low)) report.corruption(`L1 entry ${index} has reserved bits set`);
+      if (l1Reserved(high, low))
+        report.corruption(`found L1 entry with reserved bits set: ${l1.getBigUint64(8 * index).toString(16)}`);
       if (offset === 0) continue;
       if (offset % clusterSize !== 0) {
         report.corruption(`L2 table offset 0x${offset.toString(16)} unaligned (L1 index: ${index})`);
@@ -127,6 +140,7 @@ class Walk {
       const at = index * l2EntrySize;
       const high = view.getUint32(at);
       const low = view.getUint32(at + 4);
+      if (extendedL2) this.#checkBitmap(view, at, high, low);
       if (high === 0 && low === 0) continue;
       if ((high & COMPRESSED_HIGH) !== 0) {
         if ((high & COPIED_HIGH) !== 0) {
@@ -150,8 +164,8 @@ class Walk {
         continue;
       }
       const host = entryOffset(high, low);
-      if (extendedL2 && (view.getUint32(at + 8) & view.getUint32(at + 12)) !== 0) {
-        report.corruption(`offset=0x${host.toString(16)}: subclusters are both allocated and zero`);
+      if (l2Reserved(high, low)) {
+        report.corruption(`found l2 entry with reserved bits set: ${view.getBigUint64(at).toString(16)}`);
       }
       if (host === 0) continue;
       if (host % clusterSize !== 0) {
@@ -164,6 +178,23 @@ class Walk {
         expected = host + clusterSize;
       }
       if (!core.hasDataFile) this.count(host, clusterSize);
+    }
+  }
+
+  /** What the subcluster bits say must fit the entry. */
+  #checkBitmap(view: DataView, at: number, high: number, low: number): void {
+    const zeroBits = view.getUint32(at + 8);
+    const dataBits = view.getUint32(at + 12);
+    if (zeroBits === 0 && dataBits === 0) return;
+    const host = entryOffset(high, low);
+    if ((high & COMPRESSED_HIGH) !== 0) {
+      this.report.corruption(`compressed cluster has a non-zero subcluster allocation bitmap`);
+    } else if ((zeroBits & dataBits) !== 0) {
+      this.report.corruption(
+        `offset=0x${host.toString(16)}: Allocated cluster has corrupted subcluster allocation bitmap`,
+      );
+    } else if (dataBits !== 0 && host === 0 && !(this.core.hasDataFile && (high & COPIED_HIGH) !== 0)) {
+      this.report.corruption("Unallocated cluster has non-zero subcluster allocation map");
     }
   }
 }

@@ -2,6 +2,7 @@ import type { BitmapStore } from "../bitmaps/store.js";
 import { INCOMPATIBLE } from "../format/constants.js";
 import type { ImageCore } from "../image/core.js";
 import type { CheckOptions, CheckResult } from "../image/types.js";
+import { writeSnapshots } from "../snapshots/table.js";
 import { checkCopied } from "./check-copied.js";
 import { countReferences, validBlock } from "./check-references.js";
 import { CheckReport } from "./check-report.js";
@@ -23,12 +24,34 @@ export async function check(core: ImageCore, bitmaps: BitmapStore, options: Chec
     report.leaksFixed = report.leaks;
     report.say("repaired", "Rebuilt the refcount structures");
   }
+  await checkSnapshotEntries(core, report, mode);
   await checkCopied(core, counts, report, mode);
   if (mode !== "none") await core.flush();
   if (mode === "all" && report.corruptions === report.corruptionsFixed && report.checkErrors === 0)
     await clearBits(core);
   report.imageEndOffset = await core.refcounts.usedEnd().catch(() => 0);
   return report.result();
+}
+
+/** Version 3 wants the disk's size in every snapshot table entry. */
+async function checkSnapshotEntries(
+  core: ImageCore,
+  report: CheckReport,
+  mode: "none" | "leaks" | "all",
+): Promise<void> {
+  if (core.header.version < 3) return;
+  const incomplete = core.snapshots.filter(({ diskSize }) => diskSize === undefined);
+  if (incomplete.length === 0) return;
+  for (const entry of incomplete) {
+    report.corruption(`snapshot table entry ${core.snapshots.indexOf(entry)} is incomplete`);
+  }
+  if (mode !== "all") return;
+  await writeSnapshots(
+    core,
+    core.snapshots.map((entry) => ({ ...entry, diskSize: entry.diskSize ?? core.header.size })),
+  );
+  await core.flush();
+  report.corruptionsFixed += incomplete.length;
 }
 
 async function clearBits(core: ImageCore): Promise<void> {
