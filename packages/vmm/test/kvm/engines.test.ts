@@ -10,7 +10,7 @@ const programs: { name: string; mode: Mode; output: string; hardware?: string }[
   {
     name: "real",
     mode: "real",
-    output: "real mode\nff ffff ffffffff ffffffff \n55 80 5a \ntimer and clock\nd1 edcb \n",
+    output: "real mode\nff ffff ffffffff ffffffff \n55 80 5a \nwaiting for timer and clock\nd1 edcb \n",
   },
   {
     name: "protected",

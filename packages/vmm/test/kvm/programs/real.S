@@ -103,6 +103,8 @@ start:
         out %al, $0x70
         mov $0x42, %al
         out %al, $0x71
+        mov $waiting, %si
+        call print
 3:      sti
         hlt
         cli
@@ -159,4 +161,5 @@ clocks: .word 0
 buffer: .long 0
 hello:  .ascii "real mode\n"
 hello_end:
+waiting: .asciz "waiting for "
 interrupts: .asciz "timer and clock\n"
