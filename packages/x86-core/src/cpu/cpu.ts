@@ -335,21 +335,8 @@ export class Cpu implements CpuContext {
   #boundary(): StopReason | undefined {
     const { state } = this;
     state.set32(S.attention, 0);
-    if (state.get32(S.activity) === 2) return "shutdown";
-    const shadow = state.get32(S.shadow);
-    const debug = state.get32(S.debugPending) & 0x7fffffff;
-    if (debug && shadow !== 2) {
-      state.set32(S.debugPending, 0);
-      state.set32(S.dr + 6 * 8, (state.get32(S.dr + 6 * 8) & ~0xf) | debug | 0xffff0ff0);
-      deliver(this, { vector: VECTOR.DB, kind: "exception", resume: false });
-    } else if (state.get32(S.nmiPending) && !state.get32(S.nmiBlocked) && shadow === 0) {
-      state.set32(S.nmiPending, 0);
-      state.set32(S.nmiBlocked, 1);
-      deliver(this, { vector: VECTOR.NMI, kind: "interrupt" });
-    } else if (this.apic.pending() && shadow === 0 && state.get32(S.systemFlags) & FLAG.IF) {
-      const vector = this.apic.acknowledge();
-      if (vector >= 0) deliver(this, { vector, kind: "interrupt" });
-    }
+    // Each delivery ends at a boundary, too: a trap, an NMI and an interrupt may come without an instruction in between.
+    for (let events = 0; events < 3 && state.get32(S.activity) < 2 && this.#deliverNext(); events++);
     if (state.get32(S.activity) === 2) return "shutdown";
     if (this.#waits()) state.set32(S.attention, 1);
     if (state.get32(S.activity) === 1) {
@@ -361,6 +348,30 @@ export class Cpu implements CpuContext {
       return "init";
     }
     return undefined;
+  }
+
+  /** Delivers the first event that may be; false when there is none. */
+  #deliverNext(): boolean {
+    const { state } = this;
+    const shadow = state.get32(S.shadow);
+    const debug = state.get32(S.debugPending);
+    if (debug && shadow !== 2) {
+      state.set32(S.debugPending, 0);
+      state.set32(S.dr + 6 * 8, (state.get32(S.dr + 6 * 8) & ~DR6.BREAKPOINTS) | debug | DR6.FIXED);
+      deliver(this, { vector: VECTOR.DB, kind: "exception", resume: false });
+      return true;
+    }
+    if (shadow !== 0) return false;
+    if (state.get32(S.nmiPending) && !state.get32(S.nmiBlocked)) {
+      state.set32(S.nmiPending, 0);
+      state.set32(S.nmiBlocked, 1);
+      deliver(this, { vector: VECTOR.NMI, kind: "interrupt" });
+      return true;
+    }
+    if (!(state.get32(S.systemFlags) & FLAG.IF) || !this.apic.pending()) return false;
+    const vector = this.apic.acknowledge();
+    if (vector >= 0) deliver(this, { vector, kind: "interrupt" });
+    return vector >= 0;
   }
 
   /** Something is deliverable, or will be after the shadow or when IF is set, which then asks for attention. */

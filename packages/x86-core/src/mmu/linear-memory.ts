@@ -4,6 +4,7 @@ import { FLAG } from "../semantics/flags.js";
 import { VECTOR } from "../semantics/ops.js";
 import { S, TLB_NONE, TLB_SUPERVISOR, TLB_SUPERVISOR_SMAP, TLB_USER } from "../state/layout.js";
 import type { State } from "../state/state.js";
+import { hasDataBreakpoints } from "../system/breakpoints.js";
 import { CR0, CR4, EFER } from "../system/registers.js";
 import { type Access, PageWalker } from "./page-walk.js";
 import type { PhysicalMemory } from "./physical-memory.js";
@@ -65,7 +66,7 @@ export class LinearMemory {
     const flags = state.get32(S.systemFlags);
     const user = state.cpl === 3;
     this.#checkAlignment = user && (flags & FLAG.AC) !== 0 && (state.low(S.cr0) & CR0.AM) !== 0;
-    this.#watch = watchesData(state.low(S.dr + 7 * 8));
+    this.#watch = hasDataBreakpoints(state);
     this.#careful = this.#checkAlignment || this.#watch;
     state.set32(S.tlb, this.#careful ? TLB_NONE : this.#current().tlb);
   }
@@ -360,11 +361,3 @@ export class LinearMemory {
 const FETCHES = 512;
 const FETCH_USER: Access = { write: false, fetch: true, user: true, smap: false };
 const FETCH_SUPERVISOR: Access = { write: false, fetch: true, user: false, smap: false };
-
-/** Whether DR7 enables a breakpoint on data writes (1) or reads and writes (3). */
-function watchesData(dr7: number): boolean {
-  for (let index = 0; index < 4; index++) {
-    if ((dr7 >> (index * 2)) & 3 && (dr7 >> (16 + index * 4)) & 1) return true;
-  }
-  return false;
-}

@@ -20,8 +20,6 @@ function anyOf(state: State, wanted: (kind: number) => boolean): boolean {
   return false;
 }
 
-/** Whether any instruction breakpoint is set: then the run loop asks `instructionBreakpoint` before each instruction. */
-export const hasInstructionBreakpoints = (state: State): boolean => anyOf(state, (k) => k === KIND.EXECUTE);
 /** Whether any data breakpoint is set: then memory accesses go the slow way and call `noteAccess`. */
 export const hasDataBreakpoints = (state: State): boolean => anyOf(state, (k) => k === KIND.WRITE || k === KIND.ACCESS);
 

@@ -91,6 +91,7 @@ export const DIVERGENCES: readonly Divergence[] = [
   rewrite("task-trap", "tasks", (line) =>
     line.replace(/^(check n=1a) ok regs=\S+ segs=\S+ \[(\w+)02,(.*) a=\w+,/, "$1 1 [$200,$3 a=new,"),
   ),
+  replace("rmw-fault", "paging64", "crossing form=4 ", [["e(0)", "e(2)"]]),
   rewrite("limits", "limits", limitLine),
   {
     id: "iret-vm-user",

@@ -13,5 +13,6 @@ export const PROGRAMS: readonly (Program & { readonly model: string; readonly qe
   { name: "debug", sources: [...lib32, "debug.c"], bits: 32, model: "max", qemu: "max" },
   { name: "vm86", sources: [...lib32, "vm86.c"], bits: 32, model: "max", qemu: "max" },
   { name: "paging64", sources: [...lib64, "paging64.c"], bits: 64, model: "max", qemu: "max" },
+  { name: "real", sources: ["real.S"], bits: 32, model: "max", qemu: "max" },
   { name: "limits", sources: [...lib32, "limits.c"], bits: 32, model: "max", qemu: "max" },
 ];

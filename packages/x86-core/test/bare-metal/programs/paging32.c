@@ -198,7 +198,8 @@ int main(void) {
       for (u32 ac = 0; ac < (cr4s[i] & SMAP ? 2 : 1); ac++) legacy(wp ? WP : 0, cr4s[i], ac);
   for (u32 wp = 0; wp < 2; wp++)
     for (u32 i = 0; i < 5; i += 4)
-      for (u32 nx = 0; nx < 2; nx++) pae(wp ? WP : 0, cr4s[i] & ~PSE, nx ? 1 << 11 : 0, 0);
+      for (u32 nx = 0; nx < 2; nx++)
+        if (nx || i == 0 && wp) pae(wp ? WP : 0, cr4s[i] & ~PSE, nx ? 1 << 11 : 0, 0);
   caching();
   finish();
 }
