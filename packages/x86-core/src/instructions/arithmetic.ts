@@ -1,4 +1,5 @@
 import type { Ops } from "../semantics/ops.js";
+import { highHalf, lowHalf, pairVector } from "../semantics/vectors.js";
 import { ins, type Row, type Semantics } from "../table/row.js";
 import type { Val } from "../wasm/code.js";
 
@@ -140,16 +141,20 @@ const cmpxchgRegister: Semantics = (o, destination, source) => {
 
 /** CMPXCHG8B/16B: compares rDX:rAX with memory, stores rCX:rBX when equal, else loads. */
 const cmpxchgPair: Semantics = (o, address) => {
-  const half = o.operandSize === 64 ? 64 : 32;
-  if (half === 64) o.requireAlignment(address, 16);
-  const low = o.loadForWrite(half, address);
-  const high = o.loadForWrite(half, o.add(64, address, o.i64(half / 8)));
-  const equal = o.both(o.eq(half, low.value, o.gpr(half, 0)), o.eq(half, high.value, o.gpr(half, 2)));
-  low.store(o.select(equal, o.gpr(half, 3), low.value));
-  high.store(o.select(equal, o.gpr(half, 1), high.value));
+  const wide = o.operandSize === 64;
+  if (wide) o.requireAlignment(address, 16);
+  const half = wide ? 64 : 32;
+  const [a, c, d, b] = [o.gpr(half, 0), o.gpr(half, 1), o.gpr(half, 2), o.gpr(half, 3)];
+  const place = wide ? o.loadVectorForWrite(address) : o.loadForWrite(64, address);
+  const low = wide ? lowHalf(o, place.value) : o.trunc(64, 32, place.value);
+  const high = wide ? highHalf(o, place.value) : o.trunc(64, 32, o.shrU(64, place.value, 32));
+  const join = (top: Val, bottom: Val) =>
+    wide ? pairVector(o, bottom, top) : o.or(64, o.shl(64, o.zext(32, 64, top), 32), o.zext(32, 64, bottom));
+  const equal = o.both(o.eq(half, low, a), o.eq(half, high, d));
+  place.store(o.select(equal, join(c, b), place.value));
   o.if(o.isNot(equal), () => {
-    o.setGpr(half, 0, low.value);
-    o.setGpr(half, 2, high.value);
+    o.setGpr(half, 0, low);
+    o.setGpr(half, 2, high);
   });
   o.setZero(equal);
 };

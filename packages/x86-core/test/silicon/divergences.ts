@@ -93,11 +93,8 @@ const movsxdSixteen: Divergence = {
 /** With shortened addresses, the whole address of a bit wraps; here only that of the operand. */
 const bitAddressWrap: Divergence = {
   name: "bit-address-wrap",
-  applies: ({ row, memory }, code, difference) =>
-    /^BT/.test(row.mnemonic) &&
-    memory &&
-    code.includes(0x67) &&
-    /^(exception 1[37] \/ 14 |exception 14 \/ 13 |CR2 )/.test(difference),
+  applies: ({ row, memory }, code) =>
+    /^BT[CRS]? Av/.test(row.text.slice(row.text.indexOf(row.mnemonic))) && memory && code.includes(0x67),
 };
 
 /** In which order the bytes of a large area are touched, when more than one would fault. */
