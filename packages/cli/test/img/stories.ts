@@ -1,0 +1,30 @@
+import { afterAll, describe, expect, it } from "vitest";
+import { have, mask, Workshop } from "./side-by-side.js";
+
+/** A command line; words with spaces in quotes. */
+const words = (line: string): string[] => (line.match(/'[^']*'|\S+/g) ?? []).map((word) => word.replace(/^'|'$/g, ""));
+
+/**
+ * Stories: command lines ("img ...", "io ...", or "poke OFFSET VALUE" to damage a.qcow2) that QEMU's programs and ours run
+ * one after the other, each in a folder of their own. Every line must have the same outcome on both sides.
+ */
+export function compareStories(stories: Readonly<Record<string, readonly string[]>>): void {
+  const only = process.env.IMG_STORY;
+  describe.skipIf(!have("qemu-img", "qemu-io"))("the same words as QEMU's programs", () => {
+    for (const [title, lines] of Object.entries(stories)) {
+      if (only !== undefined && title !== only) continue;
+      describe(title, () => {
+        const workshop = new Workshop();
+        afterAll(() => workshop.remove());
+        for (const line of lines) {
+          it(line, async () => {
+            const [program, ...args] = words(line);
+            if (program === "poke") return workshop.poke("a.qcow2", Number(args[0]), Number(args[1]));
+            const { ours, theirs } = await workshop.both(program === "img" ? "qemu-img" : "qemu-io", args);
+            expect(mask(ours)).toEqual(mask(theirs));
+          });
+        }
+      });
+    }
+  });
+}
