@@ -1,3 +1,5 @@
+import type { MaybePromise } from "../file.js";
+
 /** Runs tasks one after the other, in the order of the calls. */
 export class Mutex {
   #tail: Promise<unknown> | undefined;
@@ -66,4 +68,28 @@ export class RangeLock {
 
 function conflicts(a: Range, b: Range): boolean {
   return (a.exclusive || b.exclusive) && a.start < b.end && b.start < a.end;
+}
+
+/**
+ * Starts one operation for each item and waits for all of them, also when one fails: what was started must not go on
+ * behind a released lock. Fails with the first error.
+ */
+export async function forAll<T>(items: readonly T[], start: (item: T) => MaybePromise<void>): Promise<void> {
+  const waiting: Promise<void>[] = [];
+  let failure: { error: unknown } | undefined;
+  for (const item of items) {
+    try {
+      const result = start(item);
+      if (result !== undefined) waiting.push(result);
+    } catch (error) {
+      failure = { error };
+      break;
+    }
+  }
+  if (waiting.length > 0) {
+    for (const result of await Promise.allSettled(waiting)) {
+      if (result.status === "rejected") failure ??= { error: result.reason };
+    }
+  }
+  if (failure !== undefined) throw failure.error;
 }

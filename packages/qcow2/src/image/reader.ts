@@ -5,7 +5,7 @@ import { SECTOR } from "../format/constants.js";
 import { decodeCompressed } from "../format/entries.js";
 import type { ClusterCodec } from "../platform.js";
 import type { ImageCore } from "./core.js";
-import type { Range } from "./locks.js";
+import { forAll, type Range } from "./locks.js";
 import { Kind, type Segment } from "./mapping.js";
 
 /** Decompressed clusters kept for neighbours that are read next. */
@@ -58,17 +58,10 @@ export class Reader {
       await this.#readSegment(segments[0], buffer);
       return;
     }
-    const waiting: Promise<void>[] = [];
-    for (const segment of segments) {
+    await forAll(segments, (segment) => {
       const at = segment.offset - offset;
-      const result = this.#readSegment(segment, buffer.subarray(at, at + segment.length));
-      if (result !== undefined) {
-        waiting.push(result);
-        // A failure of an earlier segment must not leave this one unobserved.
-        result.catch(() => {});
-      }
-    }
-    if (waiting.length > 0) await Promise.all(waiting);
+      return this.#readSegment(segment, buffer.subarray(at, at + segment.length));
+    });
   }
 
   #readSegment(segment: Segment, target: Uint8Array): MaybePromise<void> {

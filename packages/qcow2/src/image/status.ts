@@ -4,6 +4,8 @@ import { Kind, type Segment } from "./mapping.js";
 
 /** How much of the mapping one answer looks at, so that asking about a whole disk stays cheap. */
 const MAX_LOOKUP_TABLES = 16;
+/** Clusters looked at first. */
+const FIRST_WINDOW = 16;
 
 const kindName = (kind: Kind): "data" | "zero" | "compressed" | "unallocated" => {
   if (kind === Kind.Unallocated) return "unallocated";
@@ -18,14 +20,8 @@ export async function status(
   length: number,
   options: StatusOptions = {},
 ): Promise<Extent> {
-  const { mapping, geometry } = core;
-  const end = Math.min(offset + length, offset + MAX_LOOKUP_TABLES * geometry.l2Coverage);
-  const segments = await mapping.lookup(offset, end);
-  const first = segments[0];
+  const { first, total } = await firstRun(core, offset, length);
   const kind = kindName(first.kind);
-  let total = first.length;
-  for (let i = 1; i < segments.length && continues(segments[i - 1], segments[i], kind); i++)
-    total += segments[i].length;
   const base = { offset, length: total, compressed: false, depth: 0 };
   switch (kind) {
     case "data":
@@ -47,6 +43,29 @@ export async function status(
     default:
       return unallocated(core, offset, total, options);
   }
+}
+
+/**
+ * The first segment and how far its state goes on. Looks at few clusters first and at more while nothing changes, so
+ * that walking a fragmented disk extent by extent costs no more than the walk.
+ */
+async function firstRun(core: ImageCore, offset: number, length: number): Promise<{ first: Segment; total: number }> {
+  const { mapping, geometry } = core;
+  const end = Math.min(offset + length, offset + MAX_LOOKUP_TABLES * geometry.l2Coverage);
+  let first: Segment | undefined;
+  let last: Segment | undefined;
+  let at = offset;
+  for (let window = FIRST_WINDOW; at < end; window *= 4) {
+    const segments = await mapping.lookup(at, Math.min(end, at + window * geometry.clusterSize));
+    for (const segment of segments) {
+      first ??= segment;
+      if (last !== undefined && !continues(last, segment, kindName(first.kind)))
+        return { first, total: segment.offset - offset };
+      last = segment;
+      at = segment.offset + segment.length;
+    }
+  }
+  return { first: first!, total: at - offset };
 }
 
 function continues(before: Segment, next: Segment, kind: string): boolean {

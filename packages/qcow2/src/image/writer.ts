@@ -11,7 +11,7 @@ import {
   ZERO_LOW,
 } from "../format/entries.js";
 import type { ImageCore } from "./core.js";
-import type { Range } from "./locks.js";
+import { forAll, type Range } from "./locks.js";
 import { Kind, type Segment } from "./mapping.js";
 import type { Reader } from "./reader.js";
 import type { Table } from "./table-cache.js";
@@ -101,16 +101,10 @@ export class Writer {
   }
 
   async #writeInPlace(segments: Segment[], data: Uint8Array, offset: number): Promise<void> {
-    const waiting: Promise<void>[] = [];
-    for (const segment of segments) {
+    await forAll(segments, (segment) => {
       const part = data.subarray(segment.offset - offset, segment.offset - offset + segment.length);
-      const result = this.#writeHost(part, segment.host, segment.offset);
-      if (result !== undefined) {
-        waiting.push(result);
-        result.catch(() => {});
-      }
-    }
-    if (waiting.length > 0) await Promise.all(waiting);
+      return this.#writeHost(part, segment.host, segment.offset);
+    });
   }
 
   /** Writes guest data to the host, encrypted when the image is. */
