@@ -10,9 +10,8 @@ function sumFlags(o: Ops, a: Val, b: Val, r: Val): void {
   o.setCarries(w, o.or(w, o.and(w, a, b), o.andNot(w, o.or(w, a, b), r)));
 }
 
-/** Sets all six flags for r = a - b (- borrow). */
-function differenceFlags(o: Ops, a: Val, b: Val, r: Val): void {
-  const { w } = o;
+/** Sets all six flags for r = a - b (- borrow), at the width of the instruction or another. */
+export function differenceFlags(o: Ops, a: Val, b: Val, r: Val, w = o.w): void {
   o.setResult(w, r, o.xor(w, o.xor(w, a, b), r));
   o.setCarries(w, o.or(w, o.andNot(w, b, a), o.and(w, o.or(w, o.not(w, a), b), r)));
 }

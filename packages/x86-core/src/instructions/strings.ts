@@ -3,6 +3,7 @@ import type { Width } from "../semantics/values.js";
 import { ES } from "../state/layout.js";
 import { ins, type Options, type Row, type Semantics } from "../table/row.js";
 import type { Val } from "../wasm/code.js";
+import { differenceFlags } from "./arithmetic.js";
 
 const RAX = 0;
 const RCX = 1;
@@ -21,11 +22,7 @@ function advance(o: Ops, w: Width, ...registers: number[]): void {
 const source = (o: Ops, w: Width): Val => o.load(w, o.linearInSource(o.addressRegister(RSI), w / 8));
 const destination = (o: Ops, w: Width, write: boolean): Val => o.linear(ES, o.addressRegister(RDI), w / 8, write);
 
-function compare(o: Ops, w: Width, a: Val, b: Val): void {
-  const r = o.sub(w, a, b);
-  o.setResult(w, r, o.xor(w, o.xor(w, a, b), r));
-  o.setCarries(w, o.or(w, o.andNot(w, b, a), o.and(w, o.or(w, o.not(w, a), b), r)));
-}
+const compare = (o: Ops, w: Width, a: Val, b: Val) => differenceFlags(o, a, b, o.sub(w, a, b), w);
 
 const movs: Element = (o, w) => {
   const value = source(o, w);
