@@ -11,7 +11,10 @@ import {
 } from "./layout.js";
 import type { Shape } from "./shapes.js";
 
-const STATUS_FLAGS = ["OF", "SF", "ZF", "AF", "PF", "CF"] as const;
+/** Mnemonic of the row that stands for several instructions. */
+export const SEQUENCE = "sequence";
+
+export const STATUS_FLAGS = ["OF", "SF", "ZF", "AF", "PF", "CF"] as const;
 const ALWAYS = FLAG.TF | FLAG.DF | FLAG.NT | FLAG.AC | FLAG.ID;
 const WITH_ERROR_CODE = new Set([8, 10, 11, 12, 13, 14, 17]);
 const REGISTERS = "RAX RCX RDX RBX RSP RBP RSI RDI R8 R9 R10 R11 R12 R13 R14 R15".split(" ");
@@ -79,7 +82,9 @@ export function difference(shape: Shape, host: CaseBuffer, ours: CaseBuffer, num
     }
   }
   if (!same64(FIELD.rip)) found.push(`RIP ${hex(host, at + FIELD.rip)} / ${hex(ours, at + FIELD.rip)}`);
-  const mask = definedFlags(trap === TRAP_BREAKPOINT || trap === TRAP_SINGLE_STEP ? shape.row.flags : "");
+  // An instruction that faulted has changed no flag; of a sequence, those before it may have.
+  const completed = trap === TRAP_BREAKPOINT || trap === TRAP_SINGLE_STEP || shape.row.mnemonic === SEQUENCE;
+  const mask = definedFlags(completed ? shape.row.flags : "");
   const flags = a[(at + FIELD.rflags) >> 2];
   const ourFlags = b[(at + FIELD.rflags) >> 2];
   if ((flags ^ ourFlags) & mask) {

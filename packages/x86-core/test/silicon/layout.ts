@@ -21,13 +21,13 @@ export const FIELD = {
   errorCode: 148,
   cr2: 152,
   code: 160,
-  codeLength: 176,
-  compatibility: 180,
-  fx: 192,
-  window: 704,
+  codeLength: 224,
+  compatibility: 228,
+  fx: 240,
+  window: 752,
 } as const;
-export const RECORD_BYTES = 1216;
-export const CODE_BYTES = 16;
+export const RECORD_BYTES = 1264;
+export const CODE_BYTES = 64;
 
 /** Offsets in an FXSAVE64 image. */
 export const FX = { fcw: 0, fsw: 2, ftw: 4, fop: 6, mxcsr: 24, mxcsrMask: 28, st: 32, xmm: 160 } as const;

@@ -30,7 +30,7 @@
 #define WINDOW_SIZE 512u
 #define READ_ONLY_ADDRESS 0x20002000u
 #define GS_BASE 0x20000f80u
-#define CODE_BYTES 16
+#define CODE_BYTES 64
 
 struct state {
   uint64_t gpr[16]; /* RAX RCX RDX RBX RSP RBP RSI RDI R8-R15 */
