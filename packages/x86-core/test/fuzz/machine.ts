@@ -5,7 +5,11 @@ import { loadInterpreter } from "../../src/interpreter/load.js";
 import type { RamRegion } from "../../src/mmu/physical-memory.js";
 import {
   JUMP_CACHE,
+  JUMP_CACHE_ENTRY,
+  JUMP_CACHE_ENTRY_SIZE,
   RAM_BASE,
+  RECORD,
+  RECORD_SIZE,
   RECORDS,
   S,
   STATE,
@@ -37,6 +41,9 @@ const GUARDS: readonly [start: number, end: number][] = [
   [LAST, LAST + GUARD],
 ];
 
+/** Handler numbers that records may name. */
+const HANDLERS = new Set(loadInterpreter().numbers.filter((number) => number !== 0xffff));
+
 /** Gaps between a CPU's own data: never written, so 0. */
 const UNUSED: readonly [start: number, end: number][] = [
   [0, STATE],
@@ -49,6 +56,7 @@ export class FuzzMachine {
   readonly u8: Uint8Array;
   readonly #pristine: Uint8Array;
   readonly #rom: Uint8Array;
+  readonly #u16: Uint16Array;
   readonly #u32: Uint32Array;
   /** Everything that reached the bus, as a hash. */
   bus = 0;
@@ -60,6 +68,7 @@ export class FuzzMachine {
   constructor(tier: Tier, model: string) {
     const memory = createMemory(LAST + GUARD - RAM_BASE);
     this.u8 = new Uint8Array(memory.buffer);
+    this.#u16 = new Uint16Array(memory.buffer);
     this.#u32 = new Uint32Array(memory.buffer);
     for (const [start, end] of GUARDS) this.u8.fill(GUARD_BYTE, start, end);
     const rom = this.u8.subarray(REGIONS[1].offset, REGIONS[1].offset + REGIONS[1].size);
@@ -188,10 +197,16 @@ export class FuzzMachine {
       const write = this.#u32[(entry + TLB_ENTRY.write) >> 2];
       if (host >= rom && host < rom + REGIONS[1].size && write !== 0xffffffff) throw new Error("ROM is writable");
     }
-    for (let entry = JUMP_CACHE; entry < RECORDS; entry += 32) {
-      if (this.#u32[(entry + 8) >> 2] === 0xffffffff) continue;
-      const record = this.#u32[(entry + 12) >> 2];
-      if (record < RECORDS || record >= RAM_BASE || record % 32) throw new Error(`jump cache leads to ${record}`);
+    // Every record that was ever made counts its instruction; behind the last one there is nothing.
+    for (let record = RECORDS; this.#u16[(record + RECORD.count) >> 1] !== 0; record += RECORD_SIZE) {
+      const known = HANDLERS.has(this.#u16[(record + RECORD.handler) >> 1]);
+      if (!known || this.u8[record + RECORD.length] > 15) throw new Error(`record ${record} was overwritten`);
+    }
+    for (let entry = JUMP_CACHE; entry < RECORDS; entry += JUMP_CACHE_ENTRY_SIZE) {
+      if (this.#u32[(entry + JUMP_CACHE_ENTRY.mode) >> 2] === 0xffffffff) continue;
+      const record = this.#u32[(entry + JUMP_CACHE_ENTRY.record) >> 2];
+      if (record < RECORDS || record >= RAM_BASE || record % RECORD_SIZE)
+        throw new Error(`jump cache leads to ${record}`);
     }
   }
 

@@ -61,27 +61,37 @@ function pointer(random: Random): bigint {
       return BigInt(DATA + random.below(0x2000));
   }
 }
-/** Also numbers of MSRs, selectors and counts. */
+const MSRS = [0x10n, 0x1bn, 0x174n, 0x175n, 0x176n, 0x200n, 0x277n, 0x2ffn, 0x1a0n].concat([
+  0xc0000080n,
+  0xc0000081n,
+  0xc0000100n,
+  0xc0000101n,
+]);
+/** Values of CR0, CR3, CR4 and EFER between which a guest may switch modes. */
+const CONTROLS = [
+  0x10n,
+  0x11n,
+  0x80000011n,
+  0x80010033n,
+  0x4000n,
+  0x5000n,
+  0x600n,
+  0x620n,
+  0x6b0n,
+  0x100n,
+  0x500n,
+  0x901n,
+];
+
+/** Also numbers of MSRs, control values, selectors and counts. */
 function registerValue(random: Random): bigint {
-  switch (random.below(4)) {
+  switch (random.below(5)) {
     case 0:
       return BigInt(random.below(0x80));
     case 1:
-      return random.pick([
-        0x10n,
-        0x1bn,
-        0x174n,
-        0x175n,
-        0x176n,
-        0x200n,
-        0x277n,
-        0x2ffn,
-        0x1a0n,
-        0xc0000080n,
-        0xc0000081n,
-        0xc0000100n,
-        0xc0000101n,
-      ]);
+      return random.pick(MSRS);
+    case 2:
+      return random.pick(CONTROLS);
     default:
       return pointer(random);
   }
