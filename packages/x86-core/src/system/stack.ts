@@ -67,7 +67,9 @@ export class Stack {
 
   /** Raises what pushing `count` values of `bytes` would raise. */
   reserve(count: number, bytes: number): void {
-    for (let index = 1; index <= count; index++) {
+    // 64-bit stacks have no limit to be checked value by value: the ends of the frame show both of its pages.
+    const step = this.wide ? Math.max(count - 1, 1) : 1;
+    for (let index = 1; index <= count; index += step) {
       const linear = this.#linear((this.pointer - BigInt(index * bytes)) & this.mask, bytes);
       // One page table look-up is enough while the values stay within a page.
       if (index === 1 || index === count || (Number(linear & 0xfffn) + bytes) & ~0xfff) {

@@ -5,9 +5,10 @@ import { fileURLToPath } from "node:url";
 const programs = fileURLToPath(new URL("programs/", import.meta.url));
 const build = fileURLToPath(new URL("../../node_modules/.cache/bare-metal/", import.meta.url));
 
-/** Whether a program can be run at all. */
-export function hasCommand(name: string): boolean {
-  return spawnSync(name, ["--version"], { stdio: "ignore" }).status === 0;
+/** Whether gcc and ld are there and make x86 code. */
+export function canBuild(): boolean {
+  const gcc = spawnSync("gcc", ["-dumpmachine"], { encoding: "utf8" });
+  return gcc.status === 0 && gcc.stdout.startsWith("x86_64") && spawnSync("ld", ["--version"]).status === 0;
 }
 
 /** A bare-metal program: sources in programs/, and the width of its code. */

@@ -1,6 +1,15 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync, rmSync } from "node:fs";
 
+/** The version that divergences.ts describes: that of Debian 12. */
+export const ORACLE_VERSION = "7.2.";
+
+/** Version of the installed QEMU, if any. */
+export function qemuVersion(): string | undefined {
+  const result = spawnSync("qemu-system-x86_64", ["--version"], { encoding: "utf8" });
+  return /version (\S+)/.exec(result.stdout ?? "")?.[1];
+}
+
 /** Runs a Multiboot image in QEMU's translator; what it wrote to port 0xE9. */
 export function runInQemu(image: string, cpu: string, seconds = 30): string {
   const log = `${image}.qemu`;
