@@ -145,7 +145,8 @@ export function buildInstruction(code: Code, row: Row, variant: Variant, around:
     if (!(targets[index].place === "rm" && variant.memory)) write(targets[index], results[index]);
   }
   if (usesMmxRegister(row, variant) && !early) enterMmxState(o);
-  // No record follows the last one of a block. Most such instructions have jumped by now.
+  if (code.ended) return;
+  // No record follows the last one of a block.
   if (row.options.endsBlock) o.jumpUnchecked(o.nextIp());
   else o.next();
 }

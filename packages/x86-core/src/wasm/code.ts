@@ -193,6 +193,11 @@ export class Code {
     this.statement({ kind: "return", values });
   }
 
+  /** Whether control cannot reach what would be appended now. */
+  get ended(): boolean {
+    return leaves(this.#statements);
+  }
+
   statement(statement: Statement): void {
     this.#statements.push(statement);
   }
@@ -300,6 +305,13 @@ export class LocalPool {
       else this.#free.set(type, [index]);
     }
   }
+}
+
+/** Whether the last statement always goes elsewhere. */
+function leaves(statements: readonly Statement[]): boolean {
+  const last = statements.at(-1);
+  if (last?.kind === "if") return leaves(last.body) && leaves(last.otherwise);
+  return last?.kind === "return" || (last?.kind === "branch" && !last.condition);
 }
 
 function operands(statement: Statement): readonly Val[] {

@@ -258,6 +258,4 @@ local.get 18
 local.set 19
 local.get 19
 return
-i32.const 4256
-return
 unreachable

@@ -309,6 +309,4 @@ local.get 30
 local.set 31
 local.get 31
 return
-i32.const 4160
-return
 unreachable

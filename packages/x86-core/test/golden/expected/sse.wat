@@ -337,6 +337,4 @@ local.get 22
 local.set 23
 local.get 23
 return
-i32.const 4256
-return
 unreachable

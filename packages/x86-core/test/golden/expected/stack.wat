@@ -375,6 +375,4 @@ local.get 31
 local.set 32
 local.get 32
 return
-i32.const 4192
-return
 unreachable
