@@ -92,8 +92,17 @@ function* checkKvm(facts: HostFacts): Generator<Check> {
         : "they load once the CPU shows vmx or svm",
     );
   }
-  if (facts.kvmDevice === "usable") yield { group, verdict: "ok", what: "/dev/kvm is there and permitted" };
-  else if (facts.kvmDevice === "not-permitted") {
+  if (facts.kvmDevice === "usable") {
+    yield { group, verdict: "ok", what: "/dev/kvm is there and permitted" };
+    const { kvm } = facts;
+    if (kvm.usable && kvm.fast) yield { group, verdict: "ok", what: `${kvm.reason}: --accel auto chooses it` };
+    else if (kvm.usable) {
+      yield optional(
+        kvm.reason,
+        "--accel auto chooses the translator, which is faster; --accel kvm and --cpus work, slowly",
+      );
+    } else yield optional(kvm.reason, "--accel auto chooses the translator");
+  } else if (facts.kvmDevice === "not-permitted") {
     yield optional("/dev/kvm is there, but not permitted", "sudo usermod -aG kvm $USER, then log in again");
   } else {
     yield optional(

@@ -1,5 +1,6 @@
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { freemem, totalmem } from "node:os";
+import { type KvmAvailability, kvmAvailability } from "@softmetal/vmm";
 import { type WasmFeature, wasmFeatures } from "./wasm-features.js";
 
 /** What is looked up about the host; the checks are made from these alone. */
@@ -17,6 +18,8 @@ export interface HostFacts {
   /** Loaded or built-in modules among kvm, kvm_intel and kvm_amd. */
   kvmModules: ReadonlySet<string>;
   kvmDevice: "missing" | "not-permitted" | "usable";
+  /** What KVM turned out to be when it was tried. */
+  kvm: KvmAvailability;
   isRoot: boolean;
   hasApt: boolean;
 }
@@ -33,6 +36,7 @@ export function gatherFacts(): HostFacts {
     cpuFlags: readCpuFlags(),
     kvmModules: new Set(["kvm", "kvm_intel", "kvm_amd"].filter((name) => existsSync(`/sys/module/${name}`))),
     kvmDevice: lookAtDevice("/dev/kvm"),
+    kvm: kvmAvailability(),
     isRoot: process.getuid?.() === 0,
     hasApt: (process.env.PATH ?? "").split(":").some((directory) => existsSync(`${directory}/apt-get`)),
   };

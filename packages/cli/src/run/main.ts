@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { commandStatus, initParameters } from "@softmetal/guest";
-import type { BootSource, Machine } from "@softmetal/vmm";
+import type { BootSource, Machine, MachineStatistics } from "@softmetal/vmm";
 import { describeFailure } from "../command/failure.js";
 import { optionHelp } from "../command/options.js";
 import { parseChoice } from "../command/values.js";
@@ -31,6 +31,9 @@ export async function main(argv: readonly string[]): Promise<number> {
   const boot = request.defaultGuest ? await defaultGuest(request) : await readBootSource(request);
   const { createMachine } = await import("@softmetal/vmm");
   const machine = await createMachine({ ...request.config, boot });
+  if (request.values.verbose) {
+    process.stderr.write(`softmetal run: accelerator ${machine.accel}: ${machine.accelReason}\n`);
+  }
   if (request.config.devices?.debugConsole) {
     machine.on("debugConsole", (bytes) => {
       process.stderr.write(bytes);
@@ -60,10 +63,7 @@ async function runOnConsole(machine: Machine, { values }: RunRequest): Promise<n
       const seconds = (performance.now() - started) / 1000;
       const counters = await statistics;
       if (counters) {
-        const rate = counters.instructions / (counters.busyMilliseconds || 1) / 1000;
-        process.stderr.write(
-          `${seconds.toFixed(2)} s, ${counters.instructions} instructions, ${rate.toFixed(1)} million a second while busy\n`,
-        );
+        process.stderr.write(`${seconds.toFixed(2)} s, ${describeWork(counters)}\n`);
       }
     }
     return status === 0 && values.command !== undefined ? commandStatus(tail) : status;
@@ -71,6 +71,13 @@ async function runOnConsole(machine: Machine, { values }: RunRequest): Promise<n
     host.restore();
     process.off("uncaughtException", onCrash);
   }
+}
+
+/** KVM cannot count instructions. */
+function describeWork({ instructions, busyMilliseconds }: MachineStatistics): string {
+  if (instructions === 0) return `${(busyMilliseconds / 1000).toFixed(2)} s of processor time`;
+  const rate = instructions / (busyMilliseconds || 1) / 1000;
+  return `${instructions} instructions, ${rate.toFixed(1)} million a second while busy`;
 }
 
 /** The default guest's files and command line, obtained first if need be. */

@@ -24,6 +24,7 @@ export const runOptions = {
   "debug-console": { help: "print what the guest writes to port 0xE9 on standard error" },
   "isa-debug-exit": { help: "end with status (v << 1) | 1 when the guest writes v to port 0xF4" },
   "isa-debug-exit-port": { argument: "PORT", help: "the same at another port" },
+  verbose: { short: "v", help: "say which accelerator runs the guest, and why" },
   statistics: { help: "print instruction count and speed at the end" },
 } as const satisfies OptionTable;
 

@@ -22,6 +22,7 @@ const good: HostFacts = {
   cpuFlags: new Set(["fpu", "vmx"]),
   kvmModules: new Set(["kvm", "kvm_intel"]),
   kvmDevice: "usable",
+  kvm: { usable: true, fast: true, reason: "KVM is usable and fast" },
   isRoot: false,
   hasApt: true,
 };
@@ -47,6 +48,11 @@ it.each<[string, Partial<HostFacts>, RegExp]>([
   ["a virtual machine", { cpuFlags: new Set(["hypervisor"]) }, /-> this host is a virtual machine: .*nested/],
   ["no permission", { kvmDevice: "not-permitted" }, /-> sudo usermod -aG kvm \$USER/],
   ["a container", { kvmDevice: "missing" }, /^optional: \/dev\/kvm is missing -> .*--device \/dev\/kvm/],
+  [
+    "KVM without hardware support",
+    { kvm: { usable: true, fast: false, reason: "KVM is usable, but has no hardware support here" } },
+    /^optional: KVM is usable, but.* -> --accel auto chooses the translator/,
+  ],
   ["no apt", { hasApt: false }, /--mirror/],
 ])("says how to mend %s", (_, change, expected) => {
   expect(problems(change)).toEqual([expect.stringMatching(expected)]);

@@ -5,6 +5,7 @@ import type { Report } from "../worker/protocol.js";
 import { Doorbell } from "./doorbell.js";
 
 export * from "../index.js";
+export { type KvmAvailability, kvmAvailability } from "../kvm/availability.js";
 
 /**
  * Makes a machine in a worker thread of its own.
