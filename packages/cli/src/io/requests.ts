@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs";
 import type { Disk } from "@softmetal/qcow2";
+import { ioErrorText } from "../img/support/context.js";
 import { parseSize } from "../img/support/sizes.js";
 import { dump, report } from "./format.js";
-import { failureText, type Session } from "./session.js";
+import type { Session } from "./session.js";
 
 /** The largest request, bytes. */
 const MAX_REQUEST = 2147483136;
@@ -62,7 +63,7 @@ async function timed(
   try {
     await work();
   } catch (error) {
-    context.out(`${verb.failed} failed: ${failureText(error)}\n`);
+    context.out(`${verb.failed} failed: ${ioErrorText(error)}\n`);
     if (!verb.background) session.failed = true;
     return;
   }
@@ -156,7 +157,7 @@ function fill(flags: Flags, bytes: number): Uint8Array {
   try {
     source = readFileSync(path);
   } catch (error) {
-    throw new Complaint(`${path}: ${failureText(error)}`);
+    throw new Complaint(`${path}: ${ioErrorText(error)}`);
   }
   if (source.length === 0) throw new Complaint(`${path}: file is empty`);
   for (let at = 0; at < bytes; at += source.length)

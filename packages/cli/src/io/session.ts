@@ -1,4 +1,4 @@
-import { type Context, errnoText, messageOf } from "../img/support/context.js";
+import type { Context } from "../img/support/context.js";
 import { type OpenImage, type OpenRequest, openImage } from "../img/support/open.js";
 import { openTemporaryOverlay } from "../img/support/overlay.js";
 
@@ -35,18 +35,4 @@ export class Session {
     this.image = undefined;
     await image?.close();
   }
-}
-
-/** What a failed request is called; anything without a better name is an I/O error. */
-export function failureText(error: unknown): string {
-  const system = errnoText(error);
-  if (system !== undefined) return system;
-  const { name, code } = (error ?? {}) as { name?: string; code?: string };
-  if (name === "Qcow2Error") {
-    if (code === "unsupported") return "Operation not supported";
-    if (code === "invalid-argument") return "Invalid argument";
-    return "Input/output error";
-  }
-  if (name === "NbdError") return "Input/output error";
-  return messageOf(error);
 }

@@ -1,10 +1,10 @@
-import { CommandError, messageOf } from "../img/support/context.js";
+import { CommandError, ioErrorText, messageOf } from "../img/support/context.js";
 import { formatSpecific } from "../img/support/image-info.js";
 import { parseOptions } from "../img/support/keyval.js";
 import { type Printable, toHuman } from "../img/support/qdict.js";
 import { bytesText } from "./format.js";
 import { Complaint, discard, type Flags, range, read, size, write } from "./requests.js";
-import { failureText, type Session, type SessionRequest } from "./session.js";
+import type { Session, SessionRequest } from "./session.js";
 
 /** A verb of the command language. */
 export interface Verb {
@@ -326,7 +326,7 @@ async function truncate(session: Session, flags: Flags, args: readonly string[])
     if (qcow2 === undefined) await disk.resize(bytes);
     else await qcow2.resize(bytes, { shrink: true, preallocation: preallocation as "off" });
   } catch (error) {
-    throw new CommandError(failureText(error));
+    throw new CommandError(ioErrorText(error));
   }
 }
 

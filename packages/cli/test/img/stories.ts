@@ -5,7 +5,7 @@ import { have, mask, Workshop } from "./side-by-side.js";
 const words = (line: string): string[] => (line.match(/'[^']*'|\S+/g) ?? []).map((word) => word.replace(/^'|'$/g, ""));
 
 /**
- * Stories: command lines ("img ...", "io ...", or "poke OFFSET VALUE" to damage a.qcow2) that QEMU's programs and ours run
+ * Stories: command lines ("img ...", "io ...", "same ..." for qemu-img on both sides, "poke OFFSET VALUE" to damage a.qcow2) that QEMU's programs and ours run
  * one after the other, each in a folder of their own. Every line must have the same outcome on both sides.
  */
 export function compareStories(stories: Readonly<Record<string, readonly string[]>>): void {
@@ -19,6 +19,11 @@ export function compareStories(stories: Readonly<Record<string, readonly string[
         for (const line of lines) {
           it(line, async () => {
             const [program, ...args] = words(line);
+            if (program === "same") {
+              for (const folder of [workshop.ours, workshop.theirs])
+                expect(workshop.peer("qemu-img", args, folder).status).toBe(0);
+              return;
+            }
             if (program === "poke") return workshop.poke("a.qcow2", Number(args[0]), Number(args[1]));
             const { ours, theirs } = await workshop.both(program === "img" ? "qemu-img" : "qemu-io", args);
             expect(mask(ours)).toEqual(mask(theirs));

@@ -1,6 +1,6 @@
 import type { Disk } from "@softmetal/qcow2";
 import { Arguments, cacheMode, FORCE_SHARE, IMAGE_OPTS, OBJECT } from "../support/common.js";
-import { CommandError, type Context, messageOf, UsageError } from "../support/context.js";
+import { CommandError, type Context, ioErrorText, UsageError } from "../support/context.js";
 import { flag, valued } from "../support/getopt.js";
 import { openImage } from "../support/open.js";
 import { sizeArgument } from "../support/sizes.js";
@@ -125,7 +125,7 @@ async function send(disk: Disk, plan: Plan): Promise<void> {
       await Promise.all(Array.from({ length: Math.min(depth, count) }, worker));
       if (flushInterval > 0 && plan.drainOnFlush) await disk.flush();
     } catch (error) {
-      throw new CommandError(`Failed request: ${messageOf(error)}`);
+      throw new CommandError(`Failed request: ${ioErrorText(error)}`);
     }
     batchEnd = Math.min(count, batchEnd + (flushInterval || count));
   }

@@ -4,6 +4,7 @@ import { CommandError, type Context, messageOf, UsageError } from "../support/co
 import { flag } from "../support/getopt.js";
 import { type OpenImage, openImage } from "../support/open.js";
 import { ProgressLine } from "../support/progress.js";
+import { explained } from "../support/sources.js";
 
 /** Exit status: the images differ (1), or the comparison failed. */
 const DIFFERENT = 1;
@@ -25,12 +26,12 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
   try {
     second = await openOne(context, options, 1);
     const { compare } = await import("@softmetal/qcow2");
-    let result: CompareResult;
-    try {
-      result = await compare(first.disk, second.disk, { strict: options.has("s"), progress: progress.update });
-    } catch (error) {
-      throw new CommandError(`Error while reading: ${messageOf(error)}`, READ_FAILED);
-    }
+    const watched = [first, second].map(({ disk, filename }) =>
+      explained(disk, (offset, reason) => {
+        return new CommandError(`Error while reading offset ${offset} of ${filename}: ${reason}`, READ_FAILED);
+      }),
+    );
+    const result = await compare(watched[0], watched[1], { strict: options.has("s"), progress: progress.update });
     status = explain(result, first.disk, second.disk, (text) => (quiet ? undefined : context.out(text)));
   } finally {
     await first.close();

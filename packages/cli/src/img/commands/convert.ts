@@ -1,6 +1,6 @@
 import type { Disk } from "@softmetal/qcow2";
 import { Arguments, cacheMode, FORCE_SHARE, IMAGE_OPTS, OBJECT, snapshotParameter } from "../support/common.js";
-import { CommandError, type Context, messageOf } from "../support/context.js";
+import { CommandError, type Context, ioErrorText, messageOf } from "../support/context.js";
 import { createImage } from "../support/create.js";
 import {
   CreateOptions,
@@ -14,7 +14,7 @@ import { flag } from "../support/getopt.js";
 import { type OpenImage, openImage } from "../support/open.js";
 import { ProgressLine } from "../support/progress.js";
 import { sizeArgument } from "../support/sizes.js";
-import { copySource } from "../support/sources.js";
+import { copySource, explained } from "../support/sources.js";
 
 const SPARSE_LIMIT = 16 << 20;
 const MAX_COROUTINES = 16;
@@ -203,14 +203,18 @@ async function copyInto(context: Context, options: Arguments, settings: Settings
     throw new CommandError("Compression not supported for this file format");
   const { convert } = await import("@softmetal/qcow2");
   const report = (offset: number, error: unknown): void => {
-    if (!options.has("q")) context.warn(`error while reading offset ${offset}: ${messageOf(error)}`);
+    if (!options.has("q")) context.warn(`error while reading offset ${offset}: ${ioErrorText(error)}`);
   };
-  await convert(source, target.disk, {
+  const salvage = options.has("salvage");
+  const readable = salvage
+    ? source
+    : explained(source, (offset, reason) => new CommandError(`error while reading at byte ${offset}: ${reason}`));
+  await convert(readable, target.disk, {
     compress: options.has("c"),
     targetIsZero: backing === undefined && (!options.has("n") || options.has("target-is-zero")),
     ownLayerOnly: backing !== undefined,
     sparseSize: settings.sparse,
-    onUnreadable: options.has("salvage") ? (offset, _length, error) => report(offset, error) : undefined,
+    onUnreadable: salvage ? (offset, _length, error) => report(offset, error) : undefined,
     progress: progress.update,
   });
   if (options.has("bitmaps")) await copyBitmaps(context, sources[0], target, options.has("skip-broken-bitmaps"));

@@ -1,5 +1,5 @@
 import { Arguments, FORCE_SHARE, IMAGE_OPTS, OBJECT } from "../support/common.js";
-import { CommandError, type Context, messageOf } from "../support/context.js";
+import { CommandError, type Context, ioErrorText, messageOf } from "../support/context.js";
 import { createImage } from "../support/create.js";
 import { CreateOptions, isFormat, optionRows } from "../support/create-options.js";
 import { flag } from "../support/getopt.js";
@@ -45,10 +45,10 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
       for (let done = 0; done < size; done += STEP) {
         const part = buffer.subarray(0, Math.min(STEP, size - done));
         await source.disk.read(part, start + done).catch((error: unknown) => {
-          throw new CommandError(`error while reading from input image file: ${messageOf(error)}`);
+          throw new CommandError(`error while reading from input image file: ${ioErrorText(error)}`);
         });
         await target.disk.write(part, done).catch((error: unknown) => {
-          throw new CommandError(`error while writing to output image file: ${messageOf(error)}`);
+          throw new CommandError(`error while writing to output image file: ${ioErrorText(error)}`);
         });
       }
     } finally {

@@ -88,3 +88,13 @@ export function messageOf(error: unknown): string {
   if (known !== undefined) return known;
   return errnoText(error) ?? (error instanceof Error ? error.message : String(error)).split("\n")[0];
 }
+
+/** What a failed read or write is called; anything without a better name is an I/O error. */
+export function ioErrorText(error: unknown): string {
+  const system = errnoText(error);
+  if (system !== undefined) return system;
+  const { name, code } = (error ?? {}) as { name?: string; code?: string };
+  if (name === "Qcow2Error" && code === "unsupported") return ERRNO_TEXT.ENOTSUP;
+  if (name === "Qcow2Error" && code === "invalid-argument") return ERRNO_TEXT.EINVAL;
+  return name === "Qcow2Error" || name === "NbdError" ? ERRNO_TEXT.EIO : messageOf(error);
+}

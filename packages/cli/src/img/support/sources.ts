@@ -1,5 +1,5 @@
 import type { Disk, Extent, StatusOptions } from "@softmetal/qcow2";
-import { CommandError } from "./context.js";
+import { CommandError, ioErrorText } from "./context.js";
 
 const SECTOR = 512;
 
@@ -104,6 +104,36 @@ class Throttled extends ReadOnlyDisk {
     if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
   }
 }
+
+/** A disk that says in its user's words what could not be read. */
+class Explained extends ReadOnlyDisk {
+  constructor(
+    private readonly disk: Disk,
+    private readonly explain: (offset: number, reason: string) => Error,
+  ) {
+    super();
+  }
+  get name(): string {
+    return this.disk.name;
+  }
+  get size(): number {
+    return this.disk.size;
+  }
+  status(offset: number, length: number, options?: StatusOptions): Promise<Extent> {
+    return this.disk.status(offset, length, options);
+  }
+  async read(buffer: Uint8Array, offset: number): Promise<void> {
+    try {
+      await this.disk.read(buffer, offset);
+    } catch (error) {
+      throw this.explain(offset, ioErrorText(error));
+    }
+  }
+}
+
+/** The same disk for reading; what cannot be read is explained by `explain`. */
+export const explained = (disk: Disk, explain: (offset: number, reason: string) => Error): Disk =>
+  new Explained(disk, explain);
 
 /** The source of a copy: one disk or several, as fast as allowed. */
 export function copySource(disks: readonly Disk[], rateLimit?: number): Disk {
