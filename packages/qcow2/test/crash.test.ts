@@ -10,7 +10,7 @@ const SECTORS = 512;
 const RUNS = Number(process.env.SOFTMETAL_CRASH_RUNS ?? 3);
 
 type Step =
-  | { kind: "write" | "zero" | "discard"; start: number; count: number }
+  | { kind: "write" | "zero" | "discard" | "compressed"; start: number; count: number }
   | { kind: "flush" | "snapshot" | "apply" | "delete" | "grow" };
 
 const range = fc.record({ start: fc.nat(SECTORS - 1), count: fc.integer({ min: 1, max: 60 }) });
@@ -18,6 +18,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 8, arbitrary: range.map((r) => ({ kind: "write" as const, ...r })) },
   { weight: 2, arbitrary: range.map((r) => ({ kind: "zero" as const, ...r })) },
   { weight: 2, arbitrary: range.map((r) => ({ kind: "discard" as const, ...r })) },
+  { weight: 2, arbitrary: range.map((r) => ({ kind: "compressed" as const, ...r })) },
+  { weight: 1, arbitrary: fc.constant({ kind: "grow" as const }) },
   { weight: 3, arbitrary: fc.constant({ kind: "flush" as const }) },
   { weight: 1, arbitrary: fc.constant({ kind: "snapshot" as const }) },
   { weight: 1, arbitrary: fc.constant({ kind: "apply" as const }) },
@@ -91,6 +93,12 @@ async function run(options: Partial<Qcow2CreateOptions>, steps: Step[], seed: nu
           model.set(other, ++value, file.now);
           pending.push(image.write(new Uint8Array(new Uint32Array(SECTOR / 4).fill(value).buffer), other * SECTOR));
         }
+      } else if (action.kind === "compressed") {
+        const perCluster = clusterSize / SECTOR;
+        const first = start - (start % perCluster);
+        for (let sector = first; sector < first + perCluster; sector++) model.set(sector, value, file.now);
+        const data = new Uint32Array(clusterSize / 4).fill(value);
+        pending.push(image.writeCompressed(new Uint8Array(data.buffer), first * SECTOR));
       } else if (action.kind === "zero") {
         for (let sector = start; sector < end; sector++) model.set(sector, 0, file.now);
         pending.push(image.writeZeroes(offset, length));
@@ -126,6 +134,9 @@ async function run(options: Partial<Qcow2CreateOptions>, steps: Step[], seed: nu
         await image.applySnapshot(target.id);
         break;
       }
+      case "grow":
+        if (options.version !== 2) await image.resize(image.size + 37 * SECTOR);
+        break;
       case "delete": {
         const target = snapshots.shift();
         if (target !== undefined) await image.deleteSnapshot(target.id);
