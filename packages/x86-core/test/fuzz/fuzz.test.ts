@@ -6,7 +6,8 @@ import { prepare } from "./programs.js";
 import { disturb, eachSeed, runSlice, SECONDS } from "./run.js";
 
 /**
- * Hostile guests. SOFTMETAL_FUZZ_SECONDS sets how long all of this takes (20), SOFTMETAL_FUZZ_SEED repeats one program.
+ * Hostile guests. SOFTMETAL_FUZZ_SECONDS sets how long all of this takes (20), SOFTMETAL_FUZZ_FIRST the
+ * first seed, SOFTMETAL_FUZZ_SEED repeats one program.
  * Random numbers (RDRAND, RDSEED) are left out, so that every program does the same each time.
  */
 const MODELS = ["max,-rdrand,-rdseed", "x86-64-v2", "x86-64-v1"];

@@ -69,15 +69,16 @@ export class Watchdog {
   }
 }
 
-/** Settings of a run: seconds in all, and the seed to begin with (alone, when it is given). */
+/** Settings of a run: seconds in all, the seed to begin with, or the only one. */
 export const SECONDS = Number(process.env.SOFTMETAL_FUZZ_SECONDS ?? 20);
-export const ONLY_SEED = process.env.SOFTMETAL_FUZZ_SEED;
+const FIRST_SEED = Number(process.env.SOFTMETAL_FUZZ_FIRST ?? 1);
+const ONLY_SEED = process.env.SOFTMETAL_FUZZ_SEED;
 
 /** Calls `one` with seeds until the time is over; a failure names its seed. */
 export async function eachSeed(seconds: number, one: (seed: number) => string): Promise<number> {
   const watchdog = new Watchdog(60);
   const end = performance.now() + seconds * 1000;
-  const first = ONLY_SEED ? Number(ONLY_SEED) : 1;
+  const first = ONLY_SEED ? Number(ONLY_SEED) : FIRST_SEED;
   let seed = first;
   try {
     do {
