@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { built, echoGuest, program } from "./built.js";
+import { collect, ended } from "./collect.js";
 
 const TIMEOUT = 50_000;
 const hasScript = spawnSync("script", ["--version"]).error === undefined;
@@ -69,7 +70,7 @@ describe.skipIf(!built)("the program", () => {
 
   it("passes piped input to the guest and ends by a signal", async () => {
     const child = spawn(process.execPath, [program, "run", "--flat", image, "--memory", "16M"]);
-    const text = collect(child.stdout);
+    const text = collect(child.stdout, TIMEOUT);
     await text.until("R");
     child.stdin.write("a\x01x");
     await text.until("Ra\x01x");
@@ -84,7 +85,7 @@ describe.skipIf(!built)("the program", () => {
       const line = `stty -a >before; ${run}; echo "status=$?"; stty -a >after`;
       const child = spawn("script", ["-qfec", line, "/dev/null"], { cwd: directory });
       const read = (name: string) => readFileSync(join(directory, name), "utf8");
-      return { child, text: collect(child.stdout), read };
+      return { child, text: collect(child.stdout, TIMEOUT), read };
     }
 
     it("gives every key to the guest, helps, quits and restores the terminal", async () => {
@@ -113,30 +114,3 @@ describe.skipIf(!built)("the program", () => {
     });
   });
 });
-
-function collect(stream: NodeJS.ReadableStream) {
-  let text = "";
-  let wake = () => {};
-  stream.on("data", (chunk) => {
-    text += chunk.toString("latin1");
-    wake();
-  });
-  return {
-    /** Waits for output that contains this. */
-    async until(wanted: string): Promise<void> {
-      const deadline = Date.now() + TIMEOUT;
-      while (!text.includes(wanted)) {
-        if (Date.now() > deadline) throw new Error(`no ${JSON.stringify(wanted)} in ${JSON.stringify(text)}`);
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-          setTimeout(resolve, 100);
-        });
-      }
-    },
-  };
-}
-
-function ended(child: ReturnType<typeof spawn>): Promise<number | null> {
-  if (child.exitCode !== null) return Promise.resolve(child.exitCode);
-  return new Promise((resolve) => child.once("exit", (status) => resolve(status)));
-}
