@@ -58,6 +58,11 @@ async function run(options: Partial<Qcow2CreateOptions>, steps: Step[], seed: nu
   const next = random(seed + 1);
   const file = new RecordingFile(next);
   await createQcow2(file, { size: SECTORS * SECTOR, ...options });
+  if (options.version !== 2) {
+    const empty = await openQcow2(file);
+    await empty.createBitmap("tracking", { granularity: 512 });
+    await empty.close();
+  }
   await file.flush();
   const model = new Model();
   const born = file.now;
