@@ -47,6 +47,14 @@ export interface MachineDevices {
   serialPorts?: number;
 }
 
+export interface KvmOptions {
+  /**
+   * `kernel` (default): 8259As, I/O APIC and PIT are the kernel's, which is fastest. `split`: they are the same devices as
+   * under the translator, and only the local APICs are the kernel's.
+   */
+  irqchip?: "kernel" | "split";
+}
+
 export interface MachineConfig {
   /** Size of the guest's RAM in bytes: 16 MiB to 3.5 GiB, a multiple of 4 KiB. */
   memory: number;
@@ -56,6 +64,8 @@ export interface MachineConfig {
   cpus?: number;
   /** Default `auto`. */
   accel?: Accelerator;
+  /** What only concerns KVM. */
+  kvm?: KvmOptions;
   boot: BootSource;
   devices?: MachineDevices;
   /** What a triple fault does: `reset` as real machines do (default), or `stop`, which ends the machine. */

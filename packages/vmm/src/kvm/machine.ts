@@ -1,5 +1,5 @@
 import type { Vcpu, Vm } from "@softmetal/kvm-binding";
-import { Cap, createSharedMemory, type Exit, IrqchipId, IrqRoutingType, Kvm, KvmError } from "@softmetal/kvm-binding";
+import { Cap, createSharedMemory, type Exit, Kvm, KvmError } from "@softmetal/kvm-binding";
 import { type MachineConfig, type MachineEnd, MachineError } from "../api.js";
 import type { Engine, EngineEvents, Rest } from "../machine/engine.js";
 import { EventQueue } from "../machine/event-queue.js";
@@ -14,14 +14,13 @@ import { Crew } from "./crew.js";
 import { consequence, describeExit } from "./exits.js";
 import type { KvmHost } from "./host.js";
 import { setInitialState } from "./initial-state.js";
+import { KernelInterrupts, type KvmInterrupts, SplitInterrupts } from "./interrupts.js";
 import { modelCpuid } from "./model-cpuid.js";
-import { ChipSnapshot, VcpuSnapshot } from "./snapshot.js";
+import { VcpuSnapshot } from "./snapshot.js";
 
 /** Three pages and one page that Intel's processors need for real mode, where a PC has its BIOS. */
 const TSS_ADDRESS = 0xfffbd000;
 const IDENTITY_MAP_ADDRESS = 0xfffbc000;
-/** KVM_PIT_SPEAKER_DUMMY: port 61H belongs to the kernel's timer. */
-const PIT_WITH_PORT_61 = 1;
 /** Nanoseconds that output of the guest may wait for more. */
 const OUTPUT_DELAY = 1_000_000;
 
@@ -34,7 +33,8 @@ export interface KvmMachineOptions {
 }
 
 /**
- * A machine whose processors KVM executes. Interrupt controllers and the PIT are the kernel's; the other devices are the
+ * A machine whose processors KVM executes. Interrupt controllers and the PIT are the kernel's (see
+ * `KvmInterrupts`); the other devices are the
  * same as under the translator and live on the boot processor's thread, which sits in KVM_RUN unless something is to be
  * done. What wakes it is a kick: from the alarm when a timer is due, from the embedding program's thread when it has
  * posted a message, and from other vCPUs' threads when they need a device.
@@ -54,7 +54,8 @@ export class KvmMachine implements Engine {
   readonly #options: KvmMachineOptions;
   readonly #alarm: Alarm;
   readonly #crew: Crew;
-  readonly #powerOn: { vcpus: VcpuSnapshot[]; chips: ChipSnapshot };
+  readonly #interrupts: KvmInterrupts;
+  readonly #powerOn: VcpuSnapshot[];
   readonly #started = performance.now();
   #pausedAt: number | undefined = this.#started;
   #pausedFor = 0;
@@ -74,6 +75,8 @@ export class KvmMachine implements Engine {
       this.#kvm = Kvm.open();
       this.vm = this.#kvm.createVm();
       this.memory = createSharedMemory(config.memory);
+      this.#prepareVm();
+      this.#interrupts = config.kvm?.irqchip === "split" ? new SplitInterrupts(this.vm) : new KernelInterrupts(this.vm);
       this.vcpus = this.#createVcpus();
     } catch (error) {
       throw creationFailure(error, config.memory);
@@ -98,8 +101,8 @@ export class KvmMachine implements Engine {
       timers: this.timers,
       ram: config.memory,
       devices,
-      interrupts: { isa: (irq) => this.#line(irq) },
-      pit: false,
+      interrupts: this.#interrupts,
+      pit: this.#interrupts.pit,
       startSeconds: Date.now() / 1000,
       serial: (port) => {
         const channel = this.serial[port];
@@ -122,10 +125,8 @@ export class KvmMachine implements Engine {
       debugExit: (code) => this.finish({ reason: "debug-exit", code }),
     });
     const msrs = this.#kvm.getMsrIndexList();
-    this.#powerOn = {
-      vcpus: this.vcpus.map((vcpu) => new VcpuSnapshot(vcpu, msrs)),
-      chips: new ChipSnapshot(this.vm),
-    };
+    this.#powerOn = this.vcpus.map((vcpu) => new VcpuSnapshot(vcpu, msrs));
+    this.#interrupts.attach(this.platform, this.#boot);
     this.#load();
     const onFailure = (error: Error) => this.finish({ reason: "internal-error", message: error.message });
     this.#crew = new Crew({
@@ -154,8 +155,8 @@ export class KvmMachine implements Engine {
     this.#pendingReset = undefined;
     this.#standStill();
     this.platform.reset();
-    this.#powerOn.chips.restore(this.vm);
-    this.#powerOn.vcpus.forEach((snapshot, index) => {
+    this.#interrupts.reset();
+    this.#powerOn.forEach((snapshot, index) => {
       snapshot.restore(this.vcpus[index]);
     });
     this.#load();
@@ -186,6 +187,7 @@ export class KvmMachine implements Engine {
         this.#outputWaits = false;
         return "yield";
       }
+      this.#interrupts.beforeEntry();
       this.#handle(this.#boot.run());
     }
     if (!this.#end && this.#pendingReset) this.#resetByGuest(this.#pendingReset);
@@ -205,6 +207,11 @@ export class KvmMachine implements Engine {
         return accessMmio(mmio, exit.isWrite, exit.physAddr, exit.data);
       case "intr":
         return this.#attend();
+      case "ioapic-eoi":
+        return this.#interrupts.endOfInterrupt(exit.detail.vector);
+      case "irq-window-open":
+        // The 8259As' interrupt is handed over before the next entry.
+        return;
       default:
         return this.#cannotGoOn(describeExit(exit, this.#boot));
     }
@@ -242,37 +249,27 @@ export class KvmMachine implements Engine {
     if (this.#boot.run().reason !== "intr") throw new Error("KVM ran the guest although it was kicked");
   }
 
-  #createVcpus(): Vcpu[] {
-    const { config, interpreted } = this.#options;
-    const { cpus = 1 } = config;
+  #prepareVm(): void {
+    const { cpus = 1 } = this.#options.config;
     const { vm } = this;
     vm.setUserMemoryRegion({ slot: 0, guestPhysAddr: 0, memory: this.memory });
     const most = vm.checkExtension(Cap.MAX_VCPUS) || vm.checkExtension(Cap.NR_VCPUS);
     if (cpus > most) throw new MachineError("bad-config", `KVM runs at most ${most} processors here, not ${cpus}.`);
     if (vm.checkExtension(Cap.SET_TSS_ADDR)) vm.setTssAddr(TSS_ADDRESS);
     if (vm.checkExtension(Cap.SET_IDENTITY_MAP_ADDR)) vm.setIdentityMapAddr(IDENTITY_MAP_ADDRESS);
-    vm.createIrqchip();
-    vm.createPit2(PIT_WITH_PORT_61);
-    vm.setGsiRouting(isaRoutes());
+  }
+
+  #createVcpus(): Vcpu[] {
+    const { config, interpreted } = this.#options;
+    const { cpus = 1 } = config;
     const model = readModel(config.cpu);
     const ask = modelCpuid(model);
     const supported = this.#kvm.getSupportedCpuid();
     return Array.from({ length: cpus }, (_, apicId) => {
-      const vcpu = vm.createVcpu(apicId);
+      const vcpu = this.vm.createVcpu(apicId);
       vcpu.setCpuid2(guestCpuid({ model, ask, supported, cpus, apicId, interpreted }));
       return vcpu;
     });
-  }
-
-  #line(irq: number) {
-    let asserted = false;
-    return {
-      set: (level: boolean) => {
-        if (level === asserted) return;
-        asserted = level;
-        this.vm.irqLine(irq, level);
-      },
-    };
   }
 
   /** Writes tables and boot source into RAM and sets the boot processor's first state. */
@@ -281,21 +278,6 @@ export class KvmMachine implements Engine {
     const ram = { size: memory.length, write: (address: number, bytes: Uint8Array) => memory.set(bytes, address) };
     setInitialState(this.#boot, loadMachine(ram, this.#options.config, this.vcpus.length).cpu);
   }
-}
-
-/** GSIs 0-15 to the 8259As and the I/O APIC, the timer's to pin 2 of the latter as the MADT says; 16-23 to it alone. */
-function isaRoutes() {
-  const route = (gsi: number, irqchip: number, pin: number) => ({
-    gsi,
-    type: IrqRoutingType.IRQCHIP,
-    u: { irqchip: { irqchip, pin } },
-  });
-  const pics = Array.from({ length: 16 }, (_, gsi) =>
-    route(gsi, gsi < 8 ? IrqchipId.PIC_MASTER : IrqchipId.PIC_SLAVE, gsi & 7),
-  );
-  const pins = Array.from({ length: 24 }, (_, gsi) => route(gsi, IrqchipId.IOAPIC, gsi === 0 ? 2 : gsi));
-  // Pin 2 of the master 8259A is the cascade, pin 2 of the I/O APIC the timer: GSI 2 leads nowhere.
-  return [...pics, ...pins].filter(({ gsi }) => gsi !== 2);
 }
 
 function creationFailure(error: unknown, memory: number): unknown {

@@ -22,6 +22,8 @@ export function checkConfig(config: MachineConfig): MachineConfig {
   if (!Number.isInteger(cpus) || cpus < 1 || cpus > MOST_CPUS) {
     fail(`A machine has 1 to ${MOST_CPUS} processors, not ${cpus}.`);
   }
+  const irqchip = config.kvm?.irqchip ?? "kernel";
+  if (irqchip !== "kernel" && irqchip !== "split") fail(`kvm.irqchip must be kernel or split, not ${irqchip}.`);
   const { accel = "auto", time = "host" } = config;
   if (accel === "translator" && cpus !== 1) fail(`The translator runs one processor, not ${cpus}; KVM runs several.`);
   if (time === "instructions") {

@@ -1,10 +1,11 @@
 import {
-  ApicBus,
   fanOut,
   type InterruptLine,
   IO_APIC_BASE,
   IoApic,
+  type MessageSink,
   type MmioBus,
+  type MmioDevice,
   PicPair,
   type Ports,
 } from "@softmetal/chipset";
@@ -12,17 +13,17 @@ import type { InterruptSink } from "./platform.js";
 
 /** The 8259A pair and the I/O APIC as devices, for engines that have none of their own. */
 export class InterruptControllers implements InterruptSink {
-  readonly apicBus = new ApicBus();
   readonly pic: PicPair;
   readonly ioApic: IoApic;
 
   constructor(
     /** The 8259A pair's INTR wire, to LINT0 of the boot processor's local APIC. */
     intr: InterruptLine,
+    /** Takes the I/O APIC's messages, wherever the local APICs are. */
+    bus: MessageSink,
   ) {
     this.pic = new PicPair(intr);
-    this.ioApic = new IoApic({ bus: this.apicBus });
-    this.apicBus.addEoiListener(this.ioApic);
+    this.ioApic = new IoApic({ bus });
   }
 
   /** An ISA interrupt reaches both controllers; the timer's IRQ 0 is pin 2 of the I/O APIC, as the MADT says. */
@@ -30,9 +31,20 @@ export class InterruptControllers implements InterruptSink {
     return fanOut(this.pic.line(irq), this.ioApic.line(irq === 0 ? 2 : irq));
   }
 
-  attach(ports: Ports, mmio: MmioBus): void {
+  /** @param written called after every write to the I/O APIC's registers */
+  attach(ports: Ports, mmio: MmioBus, written?: () => void): void {
     this.pic.attach(ports);
-    mmio.add(IO_APIC_BASE, 0x1000, this.ioApic, "I/O APIC");
+    const { ioApic } = this;
+    const device: MmioDevice = written
+      ? {
+          readMmio: (offset, size) => ioApic.readMmio(offset, size),
+          writeMmio: (offset, size, value) => {
+            ioApic.writeMmio(offset, size, value);
+            written();
+          },
+        }
+      : ioApic;
+    mmio.add(IO_APIC_BASE, 0x1000, device, "I/O APIC");
   }
 
   reset(): void {

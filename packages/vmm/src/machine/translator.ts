@@ -1,4 +1,4 @@
-import { LocalApic, type MsrValue } from "@softmetal/chipset";
+import { ApicBus, LocalApic, type MsrValue } from "@softmetal/chipset";
 import { type Bus, Cpu, createMemory, type InterruptController, RAM_BASE, type TimeSource } from "@softmetal/x86-core";
 import { type MachineConfig, type MachineEnd, MachineError } from "../api.js";
 import { setInitialState } from "./cpu-state.js";
@@ -53,7 +53,9 @@ export class TranslatorMachine implements Engine {
       { length: devices.serialPorts ?? 1 },
       (_, port) => new SerialChannel(() => events.serialConsumed(port)),
     );
-    const controllers = new InterruptControllers({ set: (level) => this.#apic.lint(0).set(level) });
+    const apicBus = new ApicBus();
+    const controllers = new InterruptControllers({ set: (level) => this.#apic.lint(0).set(level) }, apicBus);
+    apicBus.addEoiListener(controllers.ioApic);
     this.#controllers = controllers;
     this.platform = new Platform({
       timers: this.timers,
@@ -74,7 +76,7 @@ export class TranslatorMachine implements Engine {
       apicId: 0,
       bootstrap: true,
       timers: this.timers,
-      bus: controllers.apicBus,
+      bus: apicBus,
       cpu: {
         interruptChanged: (pending) => {
           if (pending) this.#cpu?.attention();
@@ -86,7 +88,7 @@ export class TranslatorMachine implements Engine {
       externalInterrupts: controllers.pic,
       tsc: { timeOfTsc: (tsc) => tsc - Number(this.#cpu.tscOffset) },
     });
-    controllers.apicBus.addTarget(this.#apic);
+    apicBus.addTarget(this.#apic);
     this.#cpu = new Cpu({
       memory,
       ram: [{ address: 0, size: config.memory, offset: RAM_BASE }],

@@ -45,6 +45,8 @@ describeKvm("the engines agree", () => {
       }
       const theirs = await runToEnd(configure(name, mode, { accel: "kvm" }));
       expect(theirs).toEqual(ours);
+      const split = await runToEnd(configure(name, mode, { accel: "kvm", kvm: { irqchip: "split" } }));
+      expect(split).toEqual(ours);
     });
   }
 

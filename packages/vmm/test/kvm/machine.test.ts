@@ -123,6 +123,7 @@ describeKvm("a machine in KVM", () => {
     await refused({ cpus: 0 }, "bad-config");
     await refused({ cpus: 1.5 }, "bad-config");
     await refused({ cpus: 256 }, "bad-config");
+    await refused({ kvm: { irqchip: "none" as "split" } }, "bad-config");
     await refused({ accel: "translator", cpus: 2 }, "bad-config");
     await refused({ time: "instructions" }, "bad-config");
     await refused({ accel: "auto", time: "instructions", cpus: 2 }, "bad-config");

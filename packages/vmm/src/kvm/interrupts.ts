@@ -1,0 +1,147 @@
+import type { ApicMessage, InterruptLine } from "@softmetal/chipset";
+import { Cap, IrqchipId, IrqRoutingType, type Vcpu, type Vm } from "@softmetal/kvm-binding";
+import { InterruptControllers } from "../machine/interrupt-controllers.js";
+import type { InterruptSink, Platform } from "../machine/platform.js";
+import { ChipSnapshot } from "./snapshot.js";
+
+/** Where the 8259As, the I/O APIC and the PIT are. Local APICs are always the kernel's. */
+export interface KvmInterrupts extends InterruptSink {
+  /** The PIT is one of the platform's devices. */
+  readonly pit: boolean;
+  /** Called once: the devices are there, and the boot processor is. */
+  attach(platform: Platform, bootVcpu: Vcpu): void;
+  /** Hands a waiting interrupt of the 8259As over; before every entry of the boot processor. */
+  beforeEntry(): void;
+  /** A local APIC ended a level-triggered interrupt. */
+  endOfInterrupt(vector: number): void;
+  reset(): void;
+}
+
+/** KVM_PIT_SPEAKER_DUMMY: port 61H belongs to the kernel's timer. */
+const PIT_WITH_PORT_61 = 1;
+const PINS = 24;
+
+/** All of them in the kernel, which is fastest. To be made before the first vCPU. */
+export class KernelInterrupts implements KvmInterrupts {
+  readonly pit = false;
+  readonly #powerOn: ChipSnapshot;
+
+  constructor(readonly vm: Vm) {
+    vm.createIrqchip();
+    vm.createPit2(PIT_WITH_PORT_61);
+    vm.setGsiRouting(isaRoutes());
+    this.#powerOn = new ChipSnapshot(vm);
+  }
+
+  isa(irq: number): InterruptLine {
+    let asserted = false;
+    return {
+      set: (level) => {
+        if (level === asserted) return;
+        asserted = level;
+        this.vm.irqLine(irq, level);
+      },
+    };
+  }
+  attach(): void {}
+  beforeEntry(): void {}
+  endOfInterrupt(): void {}
+  reset(): void {
+    this.#powerOn.restore(this.vm);
+  }
+}
+
+/** GSIs 0-15 to the 8259As and the I/O APIC, the timer's to pin 2 of the latter as the MADT says; 16-23 to it alone. */
+function isaRoutes() {
+  const route = (gsi: number, irqchip: number, pin: number) => ({
+    gsi,
+    type: IrqRoutingType.IRQCHIP,
+    u: { irqchip: { irqchip, pin } },
+  });
+  const pics = Array.from({ length: 16 }, (_, gsi) =>
+    route(gsi, gsi < 8 ? IrqchipId.PIC_MASTER : IrqchipId.PIC_SLAVE, gsi & 7),
+  );
+  const pins = Array.from({ length: PINS }, (_, gsi) => route(gsi, IrqchipId.IOAPIC, gsi === 0 ? 2 : gsi));
+  // Pin 2 of the master 8259A is the cascade, pin 2 of the I/O APIC the timer: GSI 2 leads nowhere.
+  return [...pics, ...pins].filter(({ gsi }) => gsi !== 2);
+}
+
+const LEVEL_TRIGGERED = 0x8000;
+const MASKED = 0x10000;
+const MSI_ADDRESS = 0xfee00000;
+
+/** The split irqchip: only local APICs in the kernel, the other controllers and the PIT are the translator's devices. */
+export class SplitInterrupts implements KvmInterrupts {
+  readonly pit = true;
+  readonly #controllers: InterruptControllers;
+  #vcpu: Vcpu | undefined;
+  #routes = "";
+
+  constructor(readonly vm: Vm) {
+    vm.enableCap(Cap.SPLIT_IRQCHIP, [BigInt(PINS)]);
+    // INTR is looked at before every entry; changes happen on the boot processor's thread, outside of the guest.
+    this.#controllers = new InterruptControllers({ set() {} }, { send: (message) => vm.signalMsi(msiOf(message)) > 0 });
+  }
+
+  isa(irq: number): InterruptLine {
+    return this.#controllers.isa(irq);
+  }
+
+  attach({ ports, mmio }: Platform, bootVcpu: Vcpu): void {
+    this.#vcpu = bootVcpu;
+    this.#controllers.attach(ports, mmio, () => this.#route());
+  }
+
+  beforeEntry(): void {
+    const { pic } = this.#controllers;
+    if (!this.#vcpu) return;
+    const page = this.#vcpu.runPage;
+    if (pic.output && page.ready_for_interrupt_injection) {
+      this.#vcpu.interrupt(pic.acknowledge());
+      // The kernel takes one at a time and says when it takes the next.
+      page.ready_for_interrupt_injection = 0;
+    }
+    page.request_interrupt_window = pic.output ? 1 : 0;
+  }
+
+  endOfInterrupt(vector: number): void {
+    this.#controllers.ioApic.endOfInterrupt(vector);
+  }
+
+  reset(): void {
+    this.#controllers.reset();
+    this.#route();
+  }
+
+  /** Tells the kernel which vectors are level-triggered: their EOIs are ours to hear. */
+  #route(): void {
+    const { low, high } = this.#controllers.ioApic.save();
+    const pins = low.map((entry, pin) => ({ entry, pin })).filter(({ entry }) => entry & LEVEL_TRIGGERED);
+    const routes = pins
+      .filter(({ entry }) => !(entry & MASKED))
+      .map(({ entry, pin }) => ({
+        gsi: pin,
+        type: IrqRoutingType.MSI,
+        u: {
+          msi: {
+            address_lo: (MSI_ADDRESS | ((high[pin] >>> 24) << 12) | (entry & 0x800 ? 4 : 0)) >>> 0,
+            data: (entry & 0x7ff) | LEVEL_TRIGGERED | 0x4000,
+          },
+        },
+      }));
+    const key = JSON.stringify(routes);
+    if (key === this.#routes) return;
+    this.#routes = key;
+    this.vm.setGsiRouting(routes);
+  }
+}
+
+/** A message as the MSI that says the same (SDM vol. 3A, 11.11). */
+function msiOf(message: ApicMessage) {
+  const level = message.trigger === "level";
+  const logical = message.destinationMode === "logical" ? 4 : 0;
+  return {
+    address_lo: (MSI_ADDRESS | ((message.destination & 0xff) << 12) | logical) >>> 0,
+    data: message.vector | (message.deliveryMode << 8) | (level ? LEVEL_TRIGGERED | 0x4000 : 0),
+  };
+}
