@@ -19,17 +19,19 @@ const cli: Semantics = (o) => {
   );
 };
 
-/** STI holds interrupts off until after the next instruction, unless they were on already. */
+/**
+ * STI holds interrupts off until after the next instruction, unless they were on already. Only the run loop and HLT
+ * look at the shadow: one that is left over holds off one instruction more, which nobody can tell.
+ */
 const sti: Semantics = (o) => {
   o.if(
     mayChangeIf(o),
     () => {
       const flags = o.variable(32, o.state32(S.systemFlags));
       o.setState32(S.systemFlags, o.or(32, flags.get(), o.i32(FLAG.IF)));
-      const wasOff = o.isNot(o.and(32, flags.get(), o.i32(FLAG.IF)));
-      o.if(o.both(wasOff, o.nez(32, o.state32(S.attention))), () => {
+      o.if(o.isNot(o.and(32, flags.get(), o.i32(FLAG.IF))), () => {
         o.setState32(S.shadow, o.i32(1));
-        o.call("flagsChanged", o.i32(0));
+        o.if(o.state32(S.attention), () => o.call("flagsChanged", o.i32(0)));
       });
     },
     () => o.call("setInterruptFlag"),

@@ -12,6 +12,12 @@ import { Stack } from "./stack.js";
 /** HLT: execution stops until an interrupt. */
 export function halt(cpu: CpuContext): void {
   requirePrivilege(cpu);
+  waitForInterrupt(cpu);
+}
+
+/** Halts behind this instruction, which ends the shadow of an STI before it. */
+function waitForInterrupt(cpu: CpuContext): void {
+  cpu.state.set32(S.shadow, 0);
   cpu.state.set32(S.activity, 1);
   cpu.attention();
   cpu.jump(cpu.nextIp);
@@ -32,10 +38,7 @@ export function mwait(cpu: CpuContext): void {
   const { state } = cpu;
   requirePrivilegeOrUndefined(cpu);
   if (state.get32(gprOffset(1)) & ~1) raise(VECTOR.GP, 0);
-  if (!(state.get32(S.systemFlags) & FLAG.IF)) return;
-  state.set32(S.activity, 1);
-  cpu.attention();
-  cpu.jump(cpu.nextIp);
+  if (state.get32(S.systemFlags) & FLAG.IF) waitForInterrupt(cpu);
 }
 
 function requirePrivilegeOrUndefined(cpu: CpuContext): void {

@@ -46,6 +46,22 @@ test("POPF lets it in at once, MOV SS holds it off", () => {
   expect([caught(machine), frame(machine).at]).toEqual([0x40, 6]);
 });
 
+test("an interrupt that comes right behind STI waits for the instruction after it", () => {
+  const machine = protectedMachine();
+  const { cpu } = machine;
+  // A page ends between STI and HLT, and with it the budget: the interrupt must find the processor halted.
+  machine.ram.set([0x90, 0xfb, 0xf4, 0x90], 0xeffe);
+  cpu.state.set64(S.rip, 0xeffen);
+  cpu.stateChanged();
+  expect(cpu.run(1)).toBe("budget");
+  expect(cpu.state.get64(S.rip)).toBe(0xf000n);
+  machine.apic.waiting.push(0x40);
+  cpu.attention();
+  cpu.run(10);
+  expect(caught(machine)).toBe(0x40);
+  expect(machine.view.getUint32(Number(gpr(machine, 4)), true)).toBe(0xf001);
+});
+
 test("HLT wakes for an interrupt and goes on behind it", () => {
   const machine = protectedMachine(IF | 2);
   expect(run(machine, [0xf4, 0x90])).toBe("halted");
