@@ -1,7 +1,7 @@
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
-import { createQcow2, map, type Qcow2CreateOptions, type Qcow2Image } from "../src/index.js";
+import { commit, createQcow2, map, type Qcow2CreateOptions, type Qcow2Image } from "../src/index.js";
 import { nodePlatform, openFile, openImage } from "../src/node/index.js";
 import { hasQemuImg, qemuImg, qemuIo, temporaryFolder, tryQemuImg } from "./support.js";
 
@@ -156,6 +156,26 @@ async function shape(path: string): Promise<string[]> {
   return lines;
 }
 
+/** Commits both images, ours into a copy of the base, and compares what became of it. */
+async function commitBoth(ours: string, theirs: string, base: string): Promise<void> {
+  const copy = `${base}.copy`;
+  const before = readFileSync(base);
+  writeFileSync(copy, before);
+  const top = await openImage(ours, {
+    format: "qcow2",
+    backing: await openImage(copy, { format: "raw", readOnly: true }),
+  });
+  const target = await openImage(copy, { format: "raw" });
+  await commit(top, target);
+  await target.close();
+  await top.close();
+  qemuImg("commit", "-q", theirs);
+  expect(Buffer.compare(readFileSync(copy), readFileSync(base))).toBe(0);
+  expect(tryQemuImg("compare", ours, theirs).output).toBe("Images are identical.\n");
+  expect(tryQemuImg("check", ours).output).toContain("No errors were found");
+  writeFileSync(base, before);
+}
+
 describe.skipIf(!hasQemuImg).each(variants)("random operations: %s", (name, options, qemuOptions) => {
   it("give the same contents, snapshots and map as in qemu-img", async () => {
     const id = name.replaceAll(/\W/g, "-");
@@ -199,6 +219,7 @@ describe.skipIf(!hasQemuImg).each(variants)("random operations: %s", (name, opti
           qemuImg("snapshot", "-a", snapshot.name, theirs);
         }
         expect(tryQemuImg("compare", ours, theirs).output).toBe("Images are identical.\n");
+        if (withBase) await commitBoth(ours, theirs, base);
       }),
       { numRuns: RUNS, seed: SEED, endOnFailure: process.env.SOFTMETAL_SHRINK === undefined },
     );
