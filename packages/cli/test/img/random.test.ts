@@ -64,14 +64,10 @@ function step(next: (limit: number) => number, state: { size: number; snapshots:
   return io(`write -q -P ${1 + next(255)} ${offset} 512`);
 }
 
-/**
- * A map without host offsets: what a guest can tell. Where QEMU finds the host's file sparse under allocated clusters, it
- * calls them zero besides; that depends on the file system and is left out.
- */
+/** A map without host offsets: what a guest can tell. */
 function guestView(json: string): unknown[] {
   const merged: Record<string, unknown>[] = [];
-  for (const { start, length, depth, data, ...rest } of JSON.parse(json) as Record<string, unknown>[]) {
-    const zero = rest.zero === true && data === false;
+  for (const { start, length, depth, data, zero } of JSON.parse(json) as Record<string, unknown>[]) {
     const last = merged.at(-1);
     if (last && last.depth === depth && last.zero === zero && last.data === data)
       last.length = (last.length as number) + (length as number);
