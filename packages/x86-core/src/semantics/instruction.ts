@@ -29,6 +29,9 @@ export function operandWidth(size: SizeCode, operandSize: 16 | 32 | 64): Width |
     case "t":
     case "e":
     case "st":
+    case "p":
+    case "a":
+    case "pd":
       throw new Error("only addresses have this size");
   }
 }
@@ -42,6 +45,12 @@ export function accessBytes(operand: Operand, operandSize: 16 | 32 | 64): number
       return operandSize === 16 ? 14 : 28;
     case "st":
       return operandSize === 16 ? 94 : 108;
+    case "p":
+      return operandSize / 8 + 2;
+    case "a":
+      return operandSize / 4;
+    case "pd":
+      return 6;
     case "none":
       if (operand.form === "address") return 1;
   }

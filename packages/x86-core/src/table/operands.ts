@@ -3,9 +3,10 @@ export type RegisterFile = "gpr" | "segment" | "control" | "debug" | "mmx" | "xm
 
 /**
  * `b w d q x`: 8 to 128 bits; `v`: operand size; `z`: operand size, at most 32; `y`: 64 with REX.W, else 32. Only for
- * addresses: `t` 80 bits, `e` an x87 environment of 14 or 28 bytes, `st` a whole x87 state of 94 or 108 bytes.
+ * addresses: `t` 80 bits, `e` an x87 environment of 14 or 28 bytes, `st` a whole x87 state of 94 or 108 bytes,
+ * `p` a far pointer, `a` two values of the operand size, `pd` the 6 bytes of a descriptor-table register.
  */
-export type SizeCode = "b" | "w" | "d" | "q" | "x" | "v" | "z" | "y" | "t" | "e" | "st" | "none";
+export type SizeCode = "b" | "w" | "d" | "q" | "x" | "v" | "z" | "y" | "t" | "e" | "st" | "p" | "a" | "pd" | "none";
 
 /** One operand of a row. */
 export interface Operand {
@@ -91,7 +92,7 @@ export function parseOperand(text: string): Operand {
   if (fixed) return { ...base, ...accesses, place: "fixed", index: fixed[0], size: fixed[1] };
   const kind = KINDS[name[0]];
   const size = name.slice(1);
-  if (!kind || !/^([bwdqxvzyte]|s|st|)$/.test(size)) throw new Error(`unknown operand ${text}`);
+  if (!kind || !/^([bwdqxvzytepa]|s|st|pd|)$/.test(size)) throw new Error(`unknown operand ${text}`);
   return {
     ...base,
     ...accesses,

@@ -177,3 +177,22 @@ test("ports at CPL 3: IOPL or the bitmap in the TSS", () => {
   expect(caught(machine)).toBe(3);
   expect(machine.ports).toEqual([[0x90, 1, expect.any(Number)]]);
 });
+
+test("far pointers and tables in memory must lie within their segment entirely", () => {
+  const machine = protectedMachine();
+  const { state } = machine.cpu;
+  // JMP FAR [EBX], LES EAX, [EBX], LGDT [EBX], BOUND EAX, [EBX]: 6, 6, 6 and 8 bytes.
+  for (const [code, bytes] of [
+    [[0xff, 0x2b], 6],
+    [[0xc4, 0x03], 6],
+    [[0x0f, 0x01, 0x13], 6],
+    [[0x62, 0x03], 8],
+  ] as const) {
+    enterProtected(machine);
+    catchAll(machine);
+    state.setSegment(3, 0x10, 0n, 0xafff, 0xc09300);
+    setGpr(machine, 3, BigInt(0xb000 - bytes + 1));
+    run(machine, [...code]);
+    expect(caught(machine)).toBe(13);
+  }
+});
