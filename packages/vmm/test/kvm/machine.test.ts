@@ -1,3 +1,4 @@
+import { readdirSync } from "node:fs";
 import { createMachine, type MachineConfig } from "@softmetal/vmm";
 import { expect, it } from "vitest";
 import { Console, configure, describeKvm, interpreted, kvm, runToEnd, sleep } from "./support.js";
@@ -100,6 +101,24 @@ describeKvm("a machine in KVM", () => {
     );
     expect(results[0]).toEqual(results[1]);
     expect(results[0].end.reason).toBe("debug-exit");
+  });
+
+  it("leaves nothing behind", async () => {
+    const held = () => [readdirSync("/proc/self/fd").length, readdirSync("/proc/self/task").length];
+    const cycle = async (cpus: number) => {
+      const machine = await createMachine(echo({ cpus }));
+      await machine.start();
+      await machine.destroy();
+    };
+    for (const cpus of [1, 3]) await cycle(cpus);
+    await sleep(200);
+    const before = held();
+    for (const cpus of [1, 2, 3, 1]) await cycle(cpus);
+    await sleep(200);
+    // A descriptor or thread of the test's own surroundings may come and go; a machine holds a dozen.
+    held().forEach((count, index) => {
+      expect(count).toBeLessThanOrEqual(before[index] + 2);
+    });
   });
 
   it("is chosen by itself only when it is fast, and says why", async () => {
