@@ -2,6 +2,8 @@ import { Cpu, createMemory, loadInterpreter, parseModel, RAM_BASE, S, type StopR
 import { readImage } from "./image.js";
 
 const RAM = 64 << 20;
+/** SOFTMETAL_TIER=blocks runs the programs in emitted blocks, which takes minutes. */
+const TIER = process.env.SOFTMETAL_TIER === "blocks" ? "blocks" : "interpreter";
 const APIC = 0xfee00000;
 
 /** The part of a local APIC that the programs use: IPIs to itself by ICR, EOI, the task priority. */
@@ -51,7 +53,7 @@ class SelfApic {
 }
 
 /** Runs a Multiboot image in the translator; what it wrote to port 0xE9, and how it ended. */
-export function runInTranslator(image: string, model: string, seconds = 30) {
+export function runInTranslator(image: string, model: string, seconds = TIER === "blocks" ? 110 : 30) {
   const { bytes, address, entry } = readImage(image);
   const memory = createMemory(RAM);
   const output: string[] = [];
@@ -78,6 +80,7 @@ export function runInTranslator(image: string, model: string, seconds = 30) {
     apic,
     time: { ticks: () => BigInt(Math.round(performance.now() * 1e6)), frequency: 1e9 },
     interpreter: loadInterpreter(),
+    tier: TIER,
   });
   apic.nmi = () => cpu.nmi();
   apic.attention = () => cpu.attention();
