@@ -43,12 +43,17 @@ const variants: [string, Partial<Qcow2CreateOptions>, string][] = [
 ];
 
 /** Steps as both sides can do them: clipped, aligned, with snapshot names. */
-function plan(steps: Step[], clusterSize: number, v2: boolean): Step[] {
+function plan(steps: Step[], options: Partial<Qcow2CreateOptions>): Step[] {
+  const clusterSize = options.clusterSize ?? 65536;
+  const v2 = options.version === 2;
+  const extended = options.extendedL2 === true;
   let size = SIZE;
   let alive: number[] = [];
   let named = 0;
   // QEMU does not compress over a cluster that is there; we do.
   const touched = new Set<number>();
+  // With subclusters, QEMU writes all of a request as bytes when it meets a part of a compressed cluster; we do not.
+  const compressed: number[] = [];
   const result: Step[] = [];
   for (const action of steps) {
     if ("offset" in action) {
@@ -59,6 +64,10 @@ function plan(steps: Step[], clusterSize: number, v2: boolean): Step[] {
         length = Math.min(clusterSize, size - offset);
         if (length < clusterSize || touched.has(offset)) continue;
       }
+      if (action.kind === "compressed") compressed.push(offset);
+      const zeroing = action.kind === "zero" || action.kind === "unmap";
+      const meets = (at: number): boolean => at < offset + length && offset < at + clusterSize;
+      if (extended && zeroing && compressed.some(meets)) continue;
       for (let at = offset - (offset % clusterSize); at < offset + length; at += clusterSize) touched.add(at);
       result.push({ ...action, offset, length });
     } else if (action.kind === "snapshot") {
@@ -186,7 +195,7 @@ describe.skipIf(!hasQemuImg).each(variants)("random operations: %s", (name, opti
       fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (random) => {
         const ours = folder.path(`${id}-ours.qcow2`);
         const theirs = folder.path(`${id}-theirs.qcow2`);
-        const steps = plan(random, options.clusterSize ?? 65536, options.version === 2);
+        const steps = plan(random, options);
         const file = await openFile(ours, { create: true });
         await createQcow2(file, {
           size: SIZE,
