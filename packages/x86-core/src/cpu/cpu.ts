@@ -244,6 +244,8 @@ export class Cpu implements CpuContext {
     this.physical.a20 = enabled;
     this.flushTlb(true);
     this.#flushCode();
+    // Leaves the block that executes at its next jump.
+    this.attention();
   }
 
   /** To be called when RAM was written from outside (a device's DMA): code decoded from it is stale. */
@@ -422,6 +424,7 @@ export class Cpu implements CpuContext {
     this.#code.clear();
     this.#jumps.clear();
     this.#generation++;
+    this.#flushed = true;
   }
 
   modeChanged(): void {
@@ -583,7 +586,9 @@ export class Cpu implements CpuContext {
     const { state } = this;
     while (state.i32[(STATE + S.budget) >> 2] >= 0 && !this.#stop) {
       try {
-        return this.#decodeAt(false);
+        const record = this.#decodeAt(false);
+        this.#flushed = false;
+        return record;
       } catch (error) {
         if (error !== FAULT) throw error;
         this.#faulted = true;
@@ -607,8 +612,10 @@ export class Cpu implements CpuContext {
     const generation = this.#generation;
     const low = state.low(S.rip);
     const high = state.high(S.rip);
+    // The block that jumps no longer exists: its records may soon be others'.
+    const flushed = this.#flushed;
     const target = this.#resolve();
-    if (!target || generation !== this.#generation) return target;
+    if (flushed || !target || generation !== this.#generation) return target;
     // When the fetch has faulted, this is the handler, not the target.
     const same =
       this.#shareable &&
@@ -623,6 +630,8 @@ export class Cpu implements CpuContext {
   }
   /** Counts how often the arena was emptied. */
   #generation = 0;
+  /** No code was found since then: the block that executes is one that was dropped. */
+  #flushed = false;
   /** The last block found lies in one page, and may be linked to from the same page, which starts here. */
   #shareable = false;
   #foundIn = 0;
