@@ -21,7 +21,7 @@ const LONGEST_MS = 1;
 /** Looks at KVM and measures how it executes supervisor code, which takes some milliseconds. Never throws. */
 export function kvmAvailability(): KvmAvailability {
   const unavailable = Kvm.unavailable();
-  if (unavailable) return { usable: false, reason: unavailable.message };
+  if (unavailable) return { usable: false, reason: unavailable.message.replace(/^KVM: /, "") };
   try {
     const kvm = Kvm.open();
     try {
