@@ -1,30 +1,26 @@
-import { BlockDecoder, MAX_RECORDS } from "../decode/block.js";
-import { type CodeBytes, InstructionDecoder } from "../decode/instruction.js";
-import { MODE } from "../decode/mode.js";
+import { MODE, modeOf } from "../decode/mode.js";
 import { OpcodeTables } from "../decode/opcode-tables.js";
 import { RecordArena } from "../decode/records.js";
 import { rows } from "../instructions/index.js";
-import { type goOn, stale } from "../instructions/micro.js";
 import { loadInterpreter } from "../interpreter/load.js";
 import { BlockTier } from "../jit/block-tier.js";
 import { LinearMemory } from "../mmu/linear-memory.js";
 import { PhysicalMemory, type RamRegion } from "../mmu/physical-memory.js";
+import { checkSegment } from "../mmu/segment-check.js";
 import { FLAG } from "../semantics/flags.js";
 import { HELPERS, helperNumber } from "../semantics/helpers.js";
 import { ACCESS, VECTOR } from "../semantics/ops.js";
-import { CS, DS, ES, LINK_LOOKUP, RAM_BASE, RECORDS, S, SS, STATE } from "../state/layout.js";
+import { CS, DS, ES, RAM_BASE, RECORDS, S, SS, STATE } from "../state/layout.js";
 import { State } from "../state/state.js";
 import { instructionBreakpoint, noteAccess } from "../system/breakpoints.js";
 import { signature } from "../system/cpuid.js";
 import { deliver, exceptionEvent } from "../system/interrupts.js";
-import { CR0, CR4, DR6, DR7 } from "../system/registers.js";
-import { VARIANT_SLOTS, variantFor } from "../table/variants.js";
-import { CodeCache } from "./code-cache.js";
+import { ATTRIBUTE, DR6, DR7 } from "../system/registers.js";
+import { CodeFinder } from "./code-finder.js";
 import type { Bus, CpuContext, InterruptController, StopReason, TimeSource } from "./context.js";
 import type { Executor, Tier } from "./executor.js";
 import { FAULT, raise } from "./fault.js";
 import { HELPER_IMPLEMENTATIONS } from "./helpers.js";
-import { JumpCache } from "./jump-cache.js";
 import type { CpuModel } from "./model.js";
 
 /** The generated interpreter, as `interpreter/load.ts` gives it. */
@@ -75,14 +71,8 @@ export class Cpu implements CpuContext {
   readonly #exports: InterpreterExports;
   readonly #executor: Executor;
   readonly #arena: RecordArena;
-  readonly #code: CodeCache;
-  readonly #jumps: JumpCache;
-  readonly #blocks: BlockDecoder;
-  readonly #numbers: Uint16Array;
+  readonly #finder: CodeFinder;
   readonly #helpers: ((cpu: CpuContext) => void)[];
-  /** Bytes of an instruction that crosses a page. */
-  readonly #window: CodeBytes = { bytes: new Uint8Array(32), position: 0, limit: 32 };
-  readonly #pageBytes: CodeBytes;
 
   /** The record whose helper or slow path runs. */
   #record = 0;
@@ -92,8 +82,6 @@ export class Cpu implements CpuContext {
   #withheld = 0;
   #stop: StopReason | undefined;
   #executed = 0;
-  #codeBase = 0n;
-  #codeLimit = 0;
 
   constructor(options: CpuOptions) {
     const { memory } = options;
@@ -142,7 +130,7 @@ export class Cpu implements CpuContext {
       link: (record: number) => this.#link(record),
       resolve: () => this.#resolve(),
       segmentFault: (segment: number, low: number, high: number, flags: number, record: number) =>
-        this.#slow(record, () => this.#checkSegment(segment, low >>> 0, high >>> 0, flags)),
+        this.#slow(record, () => checkSegment(this.state, segment, low >>> 0, high >>> 0, flags)),
     };
     const instance = new WebAssembly.Instance(interpreter.module, { env: imports });
     this.#exports = instance.exports as unknown as InterpreterExports;
@@ -152,31 +140,17 @@ export class Cpu implements CpuContext {
     });
     this.physical = new PhysicalMemory(buffer, options.bus);
     this.physical.setRegions(options.ram);
-    this.#numbers = interpreter.numbers;
     this.#helpers = HELPERS.map((name) => HELPER_IMPLEMENTATIONS[name]);
     this.#arena = new RecordArena(buffer, RECORDS, RAM_BASE);
     this.#executor =
       options.tier === "blocks" ? new BlockTier(this.#arena, interpreter.numbers, imports) : this.#exports;
-    this.#jumps = new JumpCache(buffer);
     this.memory = new LinearMemory(this.state, this.physical, {
-      holdsCode: (page) => this.#code.holdsCode(page),
-      written: (page, offset, length) => this.#code.written(page, offset, length),
+      holdsCode: (page) => this.#finder.cache.holdsCode(page),
+      written: (page, offset, length) => this.#finder.cache.written(page, offset, length),
       dataBreakpoint: (low, high, bytes, write) => noteAccess(this, (BigInt(high) << 32n) | BigInt(low), bytes, write),
     });
-    this.#code = new CodeCache(
-      this.#arena,
-      (page) => this.memory.tlb.protect(page),
-      () => this.#microNumber(stale),
-    );
     const tables = new OpcodeTables(rows, (feature) => options.model.has(feature));
-    this.#blocks = new BlockDecoder(new InstructionDecoder(tables), this.#arena, {
-      number: (row, variant) => {
-        const number = this.#numbers[row.id * VARIANT_SLOTS + variant];
-        if (number === 0xffff) throw new Error(`no handler for ${row.text}, variant ${variant}`);
-        return number;
-      },
-    });
-    this.#pageBytes = { bytes: this.physical.u8, position: 0, limit: 0 };
+    this.#finder = new CodeFinder(this.state, this.memory, this.#arena, interpreter.numbers, tables);
     this.reset();
   }
 
@@ -243,7 +217,7 @@ export class Cpu implements CpuContext {
     this.state.set32(S.a20, enabled ? 1 : 0);
     this.physical.a20 = enabled;
     this.flushTlb(true);
-    this.#flushCode();
+    this.#finder.flush();
     // Leaves the block that executes at its next jump.
     this.attention();
   }
@@ -253,7 +227,7 @@ export class Cpu implements CpuContext {
     for (let at = address; at < address + length; ) {
       const next = Math.min(address + length, at - (at % 4096) + 4096);
       const host = this.physical.host(at);
-      if (host >= 0) this.#code.written(host & ~0xfff, host & 0xfff, next - at);
+      if (host >= 0) this.#finder.cache.written(host & ~0xfff, host & 0xfff, next - at);
       at = next;
     }
   }
@@ -308,11 +282,11 @@ export class Cpu implements CpuContext {
     const { state } = this;
     const flags = state.get32(S.systemFlags);
     const mark = this.#arena.next;
-    const generation = this.#generation;
+    const generation = this.#finder.generation;
     let delivered = false;
     try {
       if (this.#executionBreakpoint()) return 1;
-      const record = this.#decodeAt(true);
+      const record = this.#finder.find(true);
       state.set32(S.shadow, 0);
       state.set32(S.systemFlags, flags & ~FLAG.RF);
       this.#faulted = false;
@@ -323,7 +297,7 @@ export class Cpu implements CpuContext {
       deliver(this, exceptionEvent(FAULT));
       delivered = true;
     }
-    if (generation === this.#generation) this.#arena.rewind(mark);
+    if (generation === this.#finder.generation) this.#arena.rewind(mark);
     if (flags & FLAG.TF && !delivered && state.get32(S.shadow) !== 2) {
       state.set32(S.debugPending, state.get32(S.debugPending) | DR6.BS);
     }
@@ -414,64 +388,20 @@ export class Cpu implements CpuContext {
 
   flushTlb(global: boolean): void {
     this.memory.flush(global);
-    this.#jumps.clear();
+    this.#finder.jumps.clear();
   }
   flushPage(linear: bigint): void {
     this.memory.flushPage(Number(linear & 0xffffffffn), Number((linear >> 32n) & 0xffffffffn));
-    this.#jumps.clear();
+    this.#finder.jumps.clear();
   }
-  #flushCode(): void {
-    this.#code.clear();
-    this.#jumps.clear();
-    this.#generation++;
-    this.#flushed = true;
-  }
-
   modeChanged(): void {
     const { state } = this;
-    const cr0 = state.low(S.cr0);
-    const cr4 = state.low(S.cr4);
-    const code = state.attributes(CS);
-    const flags = state.get32(S.systemFlags);
-    const long = state.codeIs64;
-    let mode = 0;
-    if (long) mode |= MODE.LONG;
-    else {
-      if (code & ATTRIBUTE_DB) mode |= MODE.CODE32;
-      if ([DS, ES, SS].every((segment) => this.#isFlat(segment))) mode |= MODE.FLAT;
-      if (!(cr0 & CR0.PE) || flags & FLAG.VM) mode |= MODE.NO_VEX;
-    }
-    if (state.cpl === 3) mode |= MODE.USER;
-    if (cr0 & (CR0.TS | CR0.EM)) mode |= MODE.X87_NM;
-    if (cr0 & CR0.EM) mode |= MODE.MMX_UD | MODE.SSE_UD;
-    if (!(cr4 & CR4.OSFXSR)) mode |= MODE.SSE_UD;
-    if (cr0 & CR0.TS) mode |= MODE.TASK_SWITCHED;
+    const mode = modeOf(state);
+    const long = (mode & MODE.LONG) !== 0;
     state.set32(S.mode, mode);
-    state.set64(S.stackMask, long ? ALL_ONES : state.attributes(SS) & ATTRIBUTE_DB ? 0xffffffffn : 0xffffn);
+    state.set64(S.stackMask, long ? ALL_ONES : state.attributes(SS) & ATTRIBUTE.DB ? 0xffffffffn : 0xffffn);
     this.memory.updateMode();
-    // RIP is relative to CS: what was found by it is found elsewhere now.
-    const base = long ? 0n : state.base(CS);
-    const limit = long ? 0xffffffff : state.limit(CS);
-    if (base !== this.#codeBase) {
-      this.#codeBase = base;
-      this.#jumps.clear();
-    }
-    if (limit !== this.#codeLimit) {
-      // Blocks end where CS does; one limit is in force for all of them.
-      if (limit < this.#codeLimit && limit < 0xffff) this.#flushCode();
-      this.#codeLimit = limit;
-      this.#jumps.clear();
-    }
-  }
-
-  #isFlat(segment: number): boolean {
-    const { state } = this;
-    // Present, data, writable, expand-up.
-    return (
-      state.base(segment) === 0n &&
-      state.limit(segment) === 0xffffffff &&
-      (state.attributes(segment) & 0x9e00) === 0x9200
-    );
+    this.#finder.setCodeSegment(long ? 0n : state.base(CS), long ? 0xffffffff : state.limit(CS));
   }
 
   // --- CpuContext: calls from generated code ---
@@ -504,7 +434,7 @@ export class Cpu implements CpuContext {
     const { state } = this;
     const linear = state.get64(S.page) + BigInt(this.#arena.ip(this.#record) + bytes);
     if (state.get32(S.mode) & MODE.LONG) return BigInt.asUintN(64, linear);
-    return BigInt.asUintN(32, linear - this.#codeBase);
+    return BigInt.asUintN(32, linear - this.#finder.codeBase);
   }
 
   #stack(flags: number, record: number): boolean {
@@ -557,28 +487,6 @@ export class Cpu implements CpuContext {
     this.state.i32[index] -= instructions;
   }
 
-  /** What the inline segment check could not decide (SDM vol. 3, 5.3-5.5); raises. */
-  #checkSegment(segment: number, low: number, high: number, flags: number): void {
-    const { state } = this;
-    const attributes = state.attributes(segment);
-    const limit = state.limit(segment);
-    const write = (flags & ACCESS.write) !== 0;
-    const fault = (): never => raise(segment === SS ? VECTOR.SS : VECTOR.GP, 0);
-    const unusable = !(attributes & 0x8000);
-    if (unusable) raise(segment === SS ? VECTOR.SS : VECTOR.GP, 0);
-    const code = (attributes & 0x800) !== 0;
-    const real = !(state.low(S.cr0) & CR0.PE) || (state.get32(S.systemFlags) & FLAG.VM) !== 0;
-    if (!real) {
-      if (write ? code || !(attributes & 0x200) : code && !(attributes & 0x200)) fault();
-    }
-    const first = high * 2 ** 32 + low;
-    const last = first + (flags & ACCESS.size) - 1;
-    if (!code && attributes & 0x400) {
-      const top = attributes & ATTRIBUTE_DB ? 0xffffffff : 0xffff;
-      if (first <= limit || last > top) fault();
-    } else if (last > limit) fault();
-  }
-
   // --- finding code ---
 
   /** The record for `S.rip`, delivering what fetching it raises; 0: leave execution. */
@@ -586,8 +494,8 @@ export class Cpu implements CpuContext {
     const { state } = this;
     while (state.i32[(STATE + S.budget) >> 2] >= 0 && !this.#stop) {
       try {
-        const record = this.#decodeAt(false);
-        this.#flushed = false;
+        const record = this.#finder.find(false);
+        this.#finder.found();
         return record;
       } catch (error) {
         if (error !== FAULT) throw error;
@@ -601,153 +509,9 @@ export class Cpu implements CpuContext {
 
   /** The first time that a direct jump is taken: its target is `S.rip`. Record 0: the code there has changed. */
   #link(record: number): number {
-    const { state } = this;
-    if (!record) {
-      this.#jumps.drop(state.low(S.rip));
-      return this.#resolve();
-    }
-    const pageLow = state.low(S.page);
-    const pageHigh = state.high(S.page);
-    const mode = state.get32(S.mode);
-    const generation = this.#generation;
-    const low = state.low(S.rip);
-    const high = state.high(S.rip);
-    // The block that jumps no longer exists: its records may soon be others'.
-    const flushed = this.#flushed;
-    const target = this.#resolve();
-    if (flushed || !target || generation !== this.#generation) return target;
-    // When the fetch has faulted, this is the handler, not the target.
-    const same =
-      this.#shareable &&
-      this.#code.owns(this.#foundIn, record) &&
-      state.low(S.rip) === low &&
-      state.high(S.rip) === high &&
-      state.low(S.page) === pageLow &&
-      state.high(S.page) === pageHigh &&
-      state.get32(S.mode) === mode;
-    this.#arena.setLink(record, same ? target : LINK_LOOKUP);
-    return target;
-  }
-  /** Counts how often the arena was emptied. */
-  #generation = 0;
-  /** No code was found since then: the block that executes is one that was dropped. */
-  #flushed = false;
-  /** The last block found lies in one page, and may be linked to from the same page, which starts here. */
-  #shareable = false;
-  #foundIn = 0;
-
-  /** Decodes, or finds, the code at `S.rip`; sets `S.page`. Raises #PF and #GP of the fetch. */
-  #decodeAt(single: boolean): number {
-    const { state } = this;
-    const mode = state.get32(S.mode);
-    let low = state.low(S.rip);
-    let high = state.high(S.rip);
-    if (!(mode & MODE.LONG)) {
-      if (high !== 0 || low > this.#codeLimit) raise(VECTOR.GP, 0);
-      low = (low + Number(this.#codeBase & 0xffffffffn)) >>> 0;
-      high = 0;
-    }
-    const offset = low & 0xfff;
-    const physical = this.memory.fetchPage(low, high);
-    const page = this.physical.host(physical);
-    if (page < 0 && !single) {
-      // Code outside of RAM is fetched anew each time.
-      return this.#decodeUncached(low, high, mode, true);
-    }
-    state.set32(S.page, (low & 0xfffff000) >>> 0);
-    state.set32(S.page + 4, high);
-    if (single) return this.#decodeUncached(low, high, mode, false);
-    let record = this.#code.find(page, offset, mode);
-    this.#shareable = true;
-    this.#foundIn = page;
-    if (record === undefined) {
-      if (this.#arena.room < MAX_RECORDS) {
-        this.#flushCode();
-      }
-      const code = this.#pageBytes;
-      code.bytes = this.#pageView(page);
-      code.position = offset;
-      code.limit = this.#pageLimit(low);
-      const block = this.#blocks.decode(code, mode);
-      if (!block) return this.#decodeUncached(low, high, mode, true);
-      record = block.first;
-      this.#code.add(page, offset, block.end, record);
-      this.#code.enter(page, offset, mode, record);
-    }
-    this.#jumps.fill(state.low(S.rip), state.high(S.rip), mode, record, state.low(S.page), state.high(S.page));
-    return record;
-  }
-
-  readonly #views = new Map<number, Uint8Array>();
-  #pageView(page: number): Uint8Array {
-    let view = this.#views.get(page);
-    if (!view) {
-      if (this.#views.size > 4096) this.#views.clear();
-      view = this.physical.u8.subarray(page, page + 4096);
-      this.#views.set(page, view);
-    }
-    return view;
-  }
-
-  /** Bytes of the page that CS allows to execute. */
-  #pageLimit(low: number): number {
-    if (this.#codeLimit === 0xffffffff) return 4096;
-    const last = this.#codeLimit + Number(this.#codeBase & 0xffffffffn) - (low & 0xfffff000);
-    return Math.max(0, Math.min(4096, last + 1));
-  }
-
-  /**
-   * Decodes one instruction that cannot be found by its physical page: it crosses into the next one, lies outside of
-   * RAM, or runs alone (`keep` false: the caller drops it).
-   */
-  #decodeUncached(low: number, high: number, mode: number, keep: boolean): number {
-    const { state } = this;
-    this.#shareable = false;
-    if (this.#arena.room < MAX_RECORDS) {
-      this.#flushCode();
-    }
-    const window = this.#window;
-    const offset = low & 0xfff;
-    const first = this.#fetchInto(window.bytes, 0, low, high, Math.min(16, 4096 - offset));
-    window.position = 0;
-    window.limit = Math.min(first, this.#pageLimit(low) - offset);
-    const start = this.#arena.next;
-    let block = this.#blocks.decode(window, mode, 1);
-    if (!block) {
-      this.#arena.rewind(start);
-      if (this.#pageLimit(low) < 4096) raise(VECTOR.GP, 0);
-      const nextLow = ((low & 0xfffff000) + 4096) >>> 0;
-      const nextHigh = nextLow === 0 && mode & MODE.LONG ? (high + 1) >>> 0 : high;
-      const second = this.#fetchInto(window.bytes, first, nextLow, nextHigh, 16);
-      window.position = 0;
-      window.limit = first + Math.min(second, this.#pageLimit(nextLow));
-      block = this.#blocks.decode(window, mode, 1);
-      if (!block) raise(VECTOR.GP, 0);
-      const nextPage = this.physical.host(this.memory.fetchPage(nextLow, nextHigh));
-      if (nextPage >= 0 && keep) this.#code.add(nextPage, 0, Math.max(1, block!.end - first), start);
-    }
-    // Positions count from the instruction: the "page" starts there.
-    state.set32(S.page, low);
-    state.set32(S.page + 4, high);
-    const page = keep ? this.physical.host(this.memory.fetchPage(low, high)) : -1;
-    if (page >= 0) {
-      this.#code.add(page, offset, Math.min(4096, offset + block!.end), start);
-      this.#jumps.fill(state.low(S.rip), state.high(S.rip), mode, start, low, high);
-    }
-    return start;
-  }
-
-  /** Copies code bytes for decoding; returns how many. */
-  #fetchInto(target: Uint8Array, at: number, low: number, high: number, most: number): number {
-    const physical = this.memory.fetchPage(low, high) + (low & 0xfff);
-    for (let index = 0; index < most; index++) target[at + index] = this.physical.read(physical + index, 1);
-    return most;
-  }
-
-  #microNumber(row: typeof goOn): number {
-    const long = (this.state.get32(S.mode) & MODE.LONG) !== 0;
-    const size = long ? 64 : 32;
-    return this.#numbers[row.id * VARIANT_SLOTS + variantFor(row, size, size, long, false)];
+    if (record) return this.#finder.link(record, () => this.#resolve());
+    this.#finder.jumps.drop(this.state.low(S.rip));
+    return this.#resolve();
   }
 
   // --- debug registers ---
@@ -756,7 +520,10 @@ export class Cpu implements CpuContext {
   #executionBreakpoint(): boolean {
     const { state } = this;
     if (!(state.low(S.dr + 7 * 8) & DR7.ENABLES)) return false;
-    const linear = BigInt.asUintN(state.get32(S.mode) & MODE.LONG ? 64 : 32, state.get64(S.rip) + this.#codeBase);
+    const linear = BigInt.asUintN(
+      state.get32(S.mode) & MODE.LONG ? 64 : 32,
+      state.get64(S.rip) + this.#finder.codeBase,
+    );
     const hits = instructionBreakpoint(state, linear);
     if (!hits) return false;
     state.set32(S.dr + 6 * 8, (state.get32(S.dr + 6 * 8) & ~DR6.BREAKPOINTS) | hits);
@@ -809,4 +576,3 @@ const SYSCALL = helperNumber("syscall");
 const ALL_ONES = 0xffffffffffffffffn;
 /** Instructions that are counted in one piece: the counter has 32 bits, and goes below 0. */
 const MAX_GRANT = 2 ** 30;
-const ATTRIBUTE_DB = 1 << 22;
