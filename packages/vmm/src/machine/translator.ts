@@ -21,7 +21,8 @@ export class TranslatorMachine implements Engine {
   readonly platform: Platform;
   readonly serial: SerialChannel[];
   readonly timers: EventQueue;
-  readonly #cpu: Cpu;
+  /** The CPU, for tools and tests that look inside. */
+  readonly cpu: Cpu;
   readonly #controllers: InterruptControllers;
   readonly #apic: LocalApic;
   readonly #config: MachineConfig;
@@ -45,7 +46,7 @@ export class TranslatorMachine implements Engine {
     this.#started = performance.now();
     const counted = config.time === "instructions";
     const now = counted
-      ? () => (this.#cpu?.instructionsNow ?? 0) + this.#skipped
+      ? () => (this.cpu?.instructionsNow ?? 0) + this.#skipped
       : () => (performance.now() - this.#started - this.#pausedFor) * 1e6;
     this.timers = new EventQueue(now);
     const devices = config.devices ?? {};
@@ -66,7 +67,7 @@ export class TranslatorMachine implements Engine {
       startSeconds: counted ? 0 : Date.now() / 1000,
       serial: (port) => this.serial[port],
       debugConsole: (byte) => events.debugConsole(byte),
-      a20Changed: (enabled) => this.#cpu?.setA20(enabled),
+      a20Changed: (enabled) => this.cpu?.setA20(enabled),
       reset: () => this.#requestReset("guest"),
       powerOff: () => this.finish({ reason: "poweroff" }),
       debugExit: (code) => this.finish({ reason: "debug-exit", code }),
@@ -79,17 +80,17 @@ export class TranslatorMachine implements Engine {
       bus: apicBus,
       cpu: {
         interruptChanged: (pending) => {
-          if (pending) this.#cpu?.attention();
+          if (pending) this.cpu?.attention();
         },
-        nmi: () => this.#cpu?.nmi(),
+        nmi: () => this.cpu?.nmi(),
         init: () => this.#requestReset("guest"),
         baseChanged: () => this.#mapApic(),
       },
       externalInterrupts: controllers.pic,
-      tsc: { timeOfTsc: (tsc) => tsc - Number(this.#cpu.tscOffset) },
+      tsc: { timeOfTsc: (tsc) => tsc - Number(this.cpu.tscOffset) },
     });
     apicBus.addTarget(this.#apic);
-    this.#cpu = new Cpu({
+    this.cpu = new Cpu({
       memory,
       ram: [{ address: 0, size: config.memory, offset: RAM_BASE }],
       model,
@@ -105,7 +106,7 @@ export class TranslatorMachine implements Engine {
     return this.#end;
   }
   get instructions(): number {
-    return this.#cpu.instructions;
+    return this.cpu.instructions;
   }
   get busyMilliseconds(): number {
     return this.#busy;
@@ -117,7 +118,7 @@ export class TranslatorMachine implements Engine {
   /** The machine is over, once the instruction under way is. */
   finish(end: MachineEnd): void {
     this.#end ??= end;
-    this.#cpu?.stop("requested");
+    this.cpu?.stop("requested");
   }
 
   /** Resets everything and loads the boot source again. */
@@ -127,7 +128,7 @@ export class TranslatorMachine implements Engine {
     this.#controllers.reset();
     this.platform.reset();
     this.#apic.reset();
-    this.#cpu.reset();
+    this.cpu.reset();
     this.#load();
   }
 
@@ -144,7 +145,7 @@ export class TranslatorMachine implements Engine {
   runSlice(): Rest {
     this.timers.fire();
     const before = performance.now();
-    const reason = this.#cpu.run(SLICE);
+    const reason = this.cpu.run(SLICE);
     this.#busy += performance.now() - before;
     if (this.#end) return "run";
     if (reason === "shutdown") this.#tripleFault();
@@ -174,7 +175,7 @@ export class TranslatorMachine implements Engine {
 
   #requestReset(cause: "guest" | "triple-fault"): void {
     this.#pendingReset = cause;
-    this.#cpu?.stop("requested");
+    this.cpu?.stop("requested");
   }
   #resetByGuest(cause: "guest" | "triple-fault"): void {
     if (this.#config.noReboot) return this.finish({ reason: cause === "guest" ? "reset" : "triple-fault" });
@@ -184,16 +185,16 @@ export class TranslatorMachine implements Engine {
 
   /** Writes tables and boot source into RAM and sets the CPU's first state. */
   #load(): void {
-    const { physical } = this.#cpu;
+    const { physical } = this.cpu;
     const ram = {
       size: this.#config.memory,
       write: (address: number, bytes: Uint8Array) => {
         physical.u8.set(bytes, RAM_BASE + address);
-        this.#cpu.memoryWritten(address, bytes.length);
+        this.cpu.memoryWritten(address, bytes.length);
       },
     };
-    setInitialState(this.#cpu.state, loadMachine(ram, this.#config, 1).cpu);
-    this.#cpu.stateChanged();
+    setInitialState(this.cpu.state, loadMachine(ram, this.#config, 1).cpu);
+    this.cpu.stateChanged();
   }
 
   #bus(): Bus {

@@ -31,7 +31,7 @@ interface Handler {
  * Generates the interpreter from the rows. Every variant becomes a function; variants with the same code share one. The
  * hottest ones are also written into the dispatch loop itself, behind one `br_table`.
  *
- * With `counters`, an address, executions are counted there by handler number (u32); see scripts/hot.mjs.
+ * With `counters`, an address, executions are counted there by handler number (u32); see scripts/hot-handlers.mjs of the workspace.
  */
 export function generateInterpreter(options: { counters?: number } = {}): GeneratedInterpreter {
   const module = new Module();
