@@ -1,10 +1,9 @@
 import { expect, test } from "vitest";
-import { Cpu, createMemory } from "../src/cpu/cpu.js";
-import { parseModel } from "../src/cpu/models.js";
 import { initialise, readStack, writeStack } from "../src/fpu/state.js";
 import * as sf from "../src/softfloat/index.js";
 import { CS, DS, RAM_BASE, S, SS } from "../src/state/layout.js";
 import { Random } from "./softfloat/generate.js";
+import { bareCpu } from "./support/bare-cpu.js";
 
 // The arithmetic that x87 instructions do in WebAssembly, against softfloat/, which is verified by itself.
 
@@ -14,22 +13,8 @@ const CODE = 0x1000;
 const DATA = 0x8000;
 const HLT = 0xf4;
 
-const memory = createMemory(RAM);
+const { cpu, memory } = bareCpu(RAM);
 const ram = new DataView(memory.buffer, RAM_BASE, RAM);
-const cpu = new Cpu({
-  memory,
-  ram: [{ address: 0, size: RAM, offset: RAM_BASE }],
-  model: parseModel("max"),
-  bus: { readPhysical: () => 0, writePhysical: () => {}, readPort: () => 0, writePort: () => {} },
-  apic: {
-    acknowledge: () => -1,
-    pending: () => false,
-    taskPriority: 0,
-    readMsr: () => undefined,
-    writeMsr: () => false,
-  },
-  time: { ticks: () => 0n, frequency: 1e9 },
-});
 const { state } = cpu;
 state.setSegment(CS, 0, 0n, 0xffff, 0x9b00);
 state.setSegment(DS, 0, 0n, 0xffff, 0x9300);

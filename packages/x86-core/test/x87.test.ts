@@ -1,8 +1,7 @@
 import { beforeEach, expect, test } from "vitest";
-import { Cpu, createMemory } from "../src/cpu/cpu.js";
-import { parseModel } from "../src/cpu/models.js";
 import { initialise } from "../src/fpu/state.js";
 import { CS, DS, ES, RAM_BASE, S, SS } from "../src/state/layout.js";
+import { bareCpu } from "./support/bare-cpu.js";
 
 // What the comparison with the host's processor cannot see: pointers, real mode, #MF, #NM, segment limits.
 
@@ -13,23 +12,9 @@ const DATA = 0x8000;
 const HANDLERS = 0x600;
 const HLT = 0xf4;
 
-const memory = createMemory(RAM);
+const { cpu, memory } = bareCpu(RAM);
 const ram = new DataView(memory.buffer, RAM_BASE, RAM);
 const bytes = new Uint8Array(memory.buffer, RAM_BASE, RAM);
-const cpu = new Cpu({
-  memory,
-  ram: [{ address: 0, size: RAM, offset: RAM_BASE }],
-  model: parseModel("max"),
-  bus: { readPhysical: () => 0, writePhysical: () => {}, readPort: () => 0, writePort: () => {} },
-  apic: {
-    acknowledge: () => -1,
-    pending: () => false,
-    taskPriority: 0,
-    readMsr: () => undefined,
-    writeMsr: () => false,
-  },
-  time: { ticks: () => 0n, frequency: 1e9 },
-});
 const { state } = cpu;
 
 beforeEach(() => {

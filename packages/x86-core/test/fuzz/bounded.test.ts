@@ -1,10 +1,10 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
-import { Cpu, createMemory } from "../../src/cpu/cpu.js";
-import { parseModel } from "../../src/cpu/models.js";
+import type { Cpu } from "../../src/cpu/cpu.js";
 import { CS, gprOffset, RAM_BASE, S, SS } from "../../src/state/layout.js";
 import { Random } from "../silicon/random.js";
+import { bareCpu } from "../support/bare-cpu.js";
 import { FuzzMachine } from "./machine.js";
 import { prepare } from "./programs.js";
 import { runSlice } from "./run.js";
@@ -16,21 +16,7 @@ const [PML4, PDPT, PD] = [0x1000, 0x2000, 0x3000];
 
 /** A CPU in 64-bit mode with code at CODE; everything outside of RAM reads as NOP. */
 function longMode(code: string): Cpu {
-  const memory = createMemory(RAM);
-  const cpu = new Cpu({
-    memory,
-    ram: [{ address: 0, size: RAM, offset: RAM_BASE }],
-    model: parseModel("max"),
-    bus: { readPhysical: () => 0x90, writePhysical: () => {}, readPort: () => 0, writePort: () => {} },
-    apic: {
-      acknowledge: () => -1,
-      pending: () => false,
-      taskPriority: 0,
-      readMsr: () => undefined,
-      writeMsr: () => false,
-    },
-    time: { ticks: () => 0n, frequency: 1e9 },
-  });
+  const { cpu, memory } = bareCpu(RAM, { bus: { readPhysical: () => 0x90 } });
   const view = new DataView(memory.buffer, RAM_BASE, RAM);
   for (let index = 0; index < 512; index++) {
     view.setBigUint64(PML4 + index * 8, BigInt(PDPT | 7), true);

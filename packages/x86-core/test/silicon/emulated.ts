@@ -1,7 +1,7 @@
-import { Cpu, createMemory, type InterpreterCode } from "../../src/cpu/cpu.js";
+import type { Cpu, InterpreterCode } from "../../src/cpu/cpu.js";
 import type { Tier } from "../../src/cpu/executor.js";
-import { parseModel } from "../../src/cpu/models.js";
 import { CS, DS, ES, FS, GS, RAM_BASE, S, SS, STATE, TR } from "../../src/state/layout.js";
+import { bareCpu } from "../support/bare-cpu.js";
 import {
   type CaseBuffer,
   CODE_ADDRESS,
@@ -57,23 +57,8 @@ export class EmulatedHost {
   readonly #ram64: BigUint64Array;
 
   constructor(interpreter: InterpreterCode, tier: Tier = "interpreter") {
-    const memory = createMemory(RAM);
-    this.cpu = new Cpu({
-      memory,
-      ram: [{ address: 0, size: RAM, offset: RAM_BASE }],
-      model: parseModel("max"),
-      bus: { readPhysical: () => 0, writePhysical: () => {}, readPort: () => 0, writePort: () => {} },
-      apic: {
-        acknowledge: () => -1,
-        pending: () => false,
-        taskPriority: 0,
-        readMsr: () => undefined,
-        writeMsr: () => false,
-      },
-      time: { ticks: () => 0n, frequency: 1e9 },
-      interpreter,
-      tier,
-    });
+    const { cpu, memory } = bareCpu(RAM, { interpreter, tier });
+    this.cpu = cpu;
     this.#ram = new Uint8Array(memory.buffer, RAM_BASE, RAM);
     this.#ram32 = new Uint32Array(memory.buffer, RAM_BASE, RAM / 4);
     this.#ram64 = new BigUint64Array(memory.buffer, RAM_BASE, RAM / 8);
