@@ -38,9 +38,8 @@ export class Instruction {
   displacement = 0;
   /** The address is relative to the next instruction (64-bit mode). */
   ripRelative = false;
-  /** Segment of the memory operand, and whether a prefix chose it. */
+  /** Segment of the memory operand. */
   segment = 3;
-  overridden = false;
   immediate = 0n;
   /** `c` holds a second immediate. */
   secondImmediate = false;
@@ -190,7 +189,6 @@ export class InstructionDecoder {
         this.#memoryOperand(modrm, long);
       }
     }
-    i.overridden = segment >= 0;
     if (segment >= 0) i.segment = segment;
     if (lock && !(row.options.lock && i.memory)) throw UNDEFINED;
     this.#operands(row, byte, vvvv);

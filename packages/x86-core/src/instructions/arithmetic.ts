@@ -2,6 +2,7 @@ import type { Ops } from "../semantics/ops.js";
 import { highHalf, lowHalf, pairVector } from "../semantics/vectors.js";
 import { ins, type Row, type Semantics } from "../table/row.js";
 import type { Val } from "../wasm/code.js";
+import { hex } from "./encoding.js";
 
 /** Sets all six flags for r = a + b (+ carry): a carry leaves each bit where both inputs, or one and not the sum, are 1. */
 function sumFlags(o: Ops, a: Val, b: Val, r: Val): void {
@@ -69,11 +70,9 @@ const GROUP_1: [mnemonic: string, semantics: Semantics, flags: string, access: s
   ["CMP", cmp, arithmetic, ":r"],
 ];
 
-const hex = (value: number) => value.toString(16).toUpperCase().padStart(2, "0");
-
 const group1 = GROUP_1.flatMap(([name, semantics, flags, access], index): Row[] => {
   const options = name === "CMP" ? {} : lock;
-  const at = (offset: number) => hex(index * 8 + offset);
+  const at = (offset: number) => hex(index * 8 + offset, 2);
   return [
     ins(`${at(0)} /r`, `${name} Eb${access} Gb`, flags, semantics, options),
     ins(`${at(1)} /r`, `${name} Ev${access} Gv`, flags, semantics, options),

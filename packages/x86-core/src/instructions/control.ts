@@ -1,4 +1,5 @@
 import { ins, type Row, type Semantics } from "../table/row.js";
+import { CONDITIONS, hex } from "./encoding.js";
 
 /** Jcc: the block goes on behind it, so that a jump not taken costs nothing more. */
 const jcc =
@@ -50,11 +51,9 @@ const near = { size: "f64" } as const;
 const relative = { ...near, operandSized: true } as const;
 const ends = { ...near, endsBlock: true } as const;
 const endsSized = { ...ends, operandSized: true } as const;
-const conditions = ["O", "NO", "B", "AE", "E", "NE", "BE", "A", "S", "NS", "P", "NP", "L", "GE", "LE", "G"];
-const hex = (value: number) => value.toString(16).toUpperCase();
 
 export const controlRows: Row[] = [
-  ...conditions.flatMap((name, cc): Row[] => [
+  ...CONDITIONS.flatMap((name, cc): Row[] => [
     ins(`7${hex(cc)}`, `J${name} Jb`, "", jcc(cc), relative),
     ins(`0F 8${hex(cc)}`, `J${name} Jz`, "", jcc(cc), relative),
   ]),

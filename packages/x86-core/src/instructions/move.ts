@@ -1,6 +1,7 @@
 import type { Ops } from "../semantics/ops.js";
 import { ins, type Row, type Semantics } from "../table/row.js";
 import type { Val } from "../wasm/code.js";
+import { CONDITIONS, hex } from "./encoding.js";
 
 const copy: Semantics = (_o, value) => value;
 const swap: Semantics = (_o, a, b) => [b, a];
@@ -106,9 +107,6 @@ const sahf: Semantics = (o) => {
   o.setImage(o.code.op("i32.or", o.highByte(0), overflow));
 };
 
-const hex = (value: number) => value.toString(16).toUpperCase();
-const conditions = ["O", "NO", "B", "AE", "E", "NE", "BE", "A", "S", "NS", "P", "NP", "L", "GE", "LE", "G"];
-
 const stack = { size: "d64" } as const;
 
 export const moveRows: Row[] = [
@@ -142,7 +140,7 @@ export const moveRows: Row[] = [
   ins("NP 0F 38 F1 /r", "MOVBE Mv:w Gv", "", byteSwap, { feature: "movbe" }),
   ins("66 0F 38 F1 /r", "MOVBE Mv:w Gv", "", byteSwap, { feature: "movbe" }),
   ins("NP 0F C3 /r", "MOVNTI My:w Gy", "", copy, { feature: "sse2" }),
-  ...conditions.flatMap((name, cc): Row[] => [
+  ...CONDITIONS.flatMap((name, cc): Row[] => [
     ins(`0F 4${hex(cc)} /r`, `CMOV${name} Gv:rw Ev`, "", cmov(cc), { feature: "cmov" }),
     ins(`0F 9${hex(cc)} /r`, `SET${name} Eb:w`, "", setcc(cc)),
   ]),

@@ -4,6 +4,7 @@ import { ES } from "../state/layout.js";
 import { ins, type Options, type Row, type Semantics } from "../table/row.js";
 import type { Val } from "../wasm/code.js";
 import { differenceFlags } from "./arithmetic.js";
+import { hex } from "./encoding.js";
 
 const RAX = 0;
 const RCX = 1;
@@ -113,7 +114,7 @@ const STRINGS: [mnemonic: string, opcode: string, element: Element, flags: strin
 
 export const stringRows: Row[] = STRINGS.flatMap(([name, opcode, element, flags, compares, port]) =>
   [true, false].flatMap((byte): Row[] => {
-    const code = byte ? opcode : (Number.parseInt(opcode, 16) + 1).toString(16).toUpperCase();
+    const code = byte ? opcode : hex(Number.parseInt(opcode, 16) + 1);
     const mnemonic = `${name}${byte ? "B" : ""}`;
     const options: Options = { addressSized: true, operandSized: !byte };
     const all = (semantics: Semantics) => (port ? afterPortCheck(semantics, byte) : semantics);

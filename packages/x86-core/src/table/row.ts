@@ -20,7 +20,7 @@ export interface Options {
   readonly feature?: Feature;
   /** Valid in 64-bit mode only, or everywhere else only. */
   readonly mode?: "only64" | "not64";
-  /** `d64`: operand size 64 in 64-bit mode unless 66 says 16. `f64`: always 64 there. `v64`: REX.W is ignored too. */
+  /** `d64`: operand size 64 in 64-bit mode unless 66 says 16. `f64`: always 64 there. */
   readonly size?: "d64" | "f64";
   /** Not with REX.B: NOP, which otherwise is XCHG r8, rAX. */
   readonly withoutRexB?: boolean;
