@@ -1,32 +1,15 @@
-import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { NbdServer } from "../src/index.js";
-import { connectNbd, listExports, listen, type NbdListener, serverTls } from "../src/node/index.js";
-import { MemoryDisk, noise } from "./memory-disk.js";
+import { connectNbd, listExports, listen, type NbdListener } from "../src/node/index.js";
+import { noise, sample } from "./memory-disk.js";
+import { have, run, withServer } from "./peers.js";
 
-const run = promisify(execFile);
 const MIB = 1 << 20;
 const folder = mkdtempSync(join(tmpdir(), "softmetal-nbd-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-/** Whether a peer is installed; says so when it is not, because a silent skip looks like a pass. */
-function have(...programs: string[]): boolean {
-  const missing = programs.filter((program) => spawnSync("sh", ["-c", `command -v ${program}`]).status !== 0);
-  if (missing.length > 0) console.warn(`SKIPPED: ${missing.join(", ")} not installed`);
-  return missing.length === 0;
-}
-
-/** A 4 MiB disk: noise, a hole in the middle, noise. */
-function sample(): MemoryDisk {
-  const disk = new MemoryDisk(4 * MIB);
-  disk.bytes.set(noise(MIB, 11), 0);
-  disk.bytes.set(noise(MIB + 123, 12), 2 * MIB + 4096);
-  return disk;
-}
 
 describe.skipIf(!have("nbdinfo", "nbdcopy"))("libnbd against our server", () => {
   const disk = sample();
@@ -136,20 +119,6 @@ describe.skipIf(!have("qemu-img", "qemu-io"))("QEMU against our server", () => {
   });
 });
 
-/** Starts a server program and waits until its socket answers. */
-async function start(program: string, args: string[], uri: string): Promise<ChildProcess> {
-  const child = spawn(program, args, { stdio: "ignore" });
-  for (let attempt = 0; ; attempt++) {
-    try {
-      await (await connectNbd(uri)).close();
-      return child;
-    } catch (error) {
-      if (attempt >= 100) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  }
-}
-
 async function exercise(uri: string, size: number): Promise<void> {
   const client = await connectNbd(uri);
   expect(client.size).toBe(size);
@@ -181,13 +150,10 @@ describe("our client", () => {
   it.skipIf(!have("nbdkit"))("against nbdkit", async () => {
     const socket = join(folder, "nbdkit.sock");
     const uri = `nbd+unix:///?socket=${socket}`;
-    const child = await start("nbdkit", ["-f", "-U", socket, "memory", "4M"], uri);
-    try {
+    await withServer("nbdkit", ["-f", "-U", socket, "memory", "4M"], uri, async () => {
       await exercise(uri, 4 * MIB);
       expect(await listExports(uri)).toEqual([{ name: "" }]);
-    } finally {
-      child.kill();
-    }
+    });
   });
 
   it.skipIf(!have("nbdkit"))("against nbdkit that insists on 4 KiB blocks", async () => {
@@ -200,19 +166,15 @@ describe("our client", () => {
       "blocksize-maximum=32768",
     ];
     const args = ["-f", "-U", socket, "--filter=blocksize-policy", "memory", "4M", ...policy];
-    const child = await start("nbdkit", args, uri);
-    try {
+    await withServer("nbdkit", args, uri, async () => {
       await exercise(uri, 4 * MIB);
-    } finally {
-      child.kill();
-    }
+    });
   });
 
   it.skipIf(!have("nbdkit"))("against nbdkit without structured replies", async () => {
     const socket = join(folder, "nosr.sock");
     const uri = `nbd+unix:///?socket=${socket}`;
-    const child = await start("nbdkit", ["-f", "--no-sr", "-U", socket, "memory", "1M"], uri);
-    try {
+    await withServer("nbdkit", ["-f", "--no-sr", "-U", socket, "memory", "1M"], uri, async () => {
       const client = await connectNbd(uri);
       expect(client.structured).toBe(false);
       await client.write(3, noise(5000, 4));
@@ -220,9 +182,7 @@ describe("our client", () => {
       await client.read(3, back);
       expect(Buffer.compare(back, noise(5000, 4))).toBe(0);
       await client.close();
-    } finally {
-      child.kill();
-    }
+    });
   });
 
   it.skipIf(!have("qemu-nbd", "qemu-img"))("against qemu-nbd", async () => {
@@ -230,107 +190,9 @@ describe("our client", () => {
     const image = join(folder, "q.qcow2");
     await run("qemu-img", ["create", "-q", "-f", "qcow2", image, "4M"]);
     const uri = `nbd+unix:///disk?socket=${socket}`;
-    const child = await start(
-      "qemu-nbd",
-      ["-t", "-k", socket, "-x", "disk", "--discard=unmap", "-f", "qcow2", image],
-      uri,
-    );
-    try {
+    const args = ["-t", "-k", socket, "-x", "disk", "--discard=unmap", "-f", "qcow2", image];
+    await withServer("qemu-nbd", args, uri, async () => {
       await exercise(uri, 4 * MIB);
-    } finally {
-      child.kill();
-    }
-  });
-});
-
-describe.skipIf(!have("openssl", "nbdinfo"))("TLS", () => {
-  const file = (name: string) => join(folder, name);
-  const disk = sample();
-  let listener: NbdListener;
-  beforeAll(async () => {
-    const openssl = (...args: string[]) => run("openssl", args, { cwd: folder });
-    const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-    await openssl(
-      "req",
-      "-x509",
-      ...key,
-      "-keyout",
-      "ca-key.pem",
-      "-out",
-      "ca-cert.pem",
-      "-subj",
-      "/CN=test ca",
-      "-days",
-      "2",
-    );
-    for (const name of ["server", "client"]) {
-      await openssl(
-        "req",
-        ...key,
-        "-keyout",
-        `${name}-key.pem`,
-        "-out",
-        `${name}.csr`,
-        "-subj",
-        "/CN=localhost",
-        "-addext",
-        "subjectAltName=DNS:localhost,IP:127.0.0.1",
-      );
-      await openssl(
-        "x509",
-        "-req",
-        "-in",
-        `${name}.csr`,
-        "-CA",
-        "ca-cert.pem",
-        "-CAkey",
-        "ca-key.pem",
-        "-CAcreateserial",
-        "-out",
-        `${name}-cert.pem`,
-        "-days",
-        "2",
-        "-copy_extensions",
-        "copy",
-      );
-    }
-    const tls = serverTls(credentials("server"), true);
-    listener = await listen(new NbdServer({ exports: [{ name: "", disk }], tls }), { port: 0 });
-  });
-  afterAll(() => listener.close());
-  const credentials = (name: string) => ({
-    cert: readFileSync(file(`${name}-cert.pem`)),
-    key: readFileSync(file(`${name}-key.pem`)),
-    ca: readFileSync(file("ca-cert.pem")),
-  });
-
-  it("our client reads through it", async () => {
-    const client = await connectNbd(`nbds://localhost:${listener.port}`, { tls: credentials("client") });
-    expect(client.tls).toBe(true);
-    const target = new Uint8Array(4 * MIB);
-    await client.read(0, target);
-    expect(Buffer.compare(target, disk.bytes)).toBe(0);
-    await client.close();
-  });
-
-  it("libnbd reads through it", async () => {
-    const uri = `nbds://localhost:${listener.port}/?tls-certificates=${folder}`;
-    const { stdout } = await run("nbdinfo", ["--json", uri]);
-    expect(JSON.parse(stdout)).toMatchObject({ TLS: true });
-  });
-
-  it("a client without TLS is told that it is required", async () => {
-    await expect(connectNbd(`nbd://localhost:${listener.port}`)).rejects.toThrow("the server requires TLS");
-  });
-
-  it("a client without a certificate is refused", async () => {
-    const { ca } = credentials("client");
-    await expect(connectNbd(`nbds://localhost:${listener.port}`, { tls: { ca } })).rejects.toMatchObject({
-      name: "NbdError",
     });
-  });
-
-  it("a server nobody vouches for is refused", async () => {
-    await expect(connectNbd(`nbds://localhost:${listener.port}`)).rejects.toMatchObject({ code: "refused" });
   });
 });

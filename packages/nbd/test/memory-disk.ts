@@ -59,3 +59,12 @@ export function noise(length: number, seed: number): Uint8Array {
   const next = random(seed);
   return Uint8Array.from({ length }, () => next() & 255);
 }
+
+/** A 4 MiB disk: noise, a hole in the middle, noise. */
+export function sample(): MemoryDisk {
+  const MIB = 1 << 20;
+  const disk = new MemoryDisk(4 * MIB);
+  disk.bytes.set(noise(MIB, 11), 0);
+  disk.bytes.set(noise(MIB + 123, 12), 2 * MIB + 4096);
+  return disk;
+}

@@ -9,9 +9,11 @@ import type { NbdExportInfo } from "../client/handshake.js";
 import { NbdError } from "../errors.js";
 import type { NbdServer } from "../server/server.js";
 import { type NbdAddress, parseNbdUri } from "../uri.js";
+import { type ClientTlsOptions, tlsFor } from "./credentials.js";
 import { SocketStream } from "./stream.js";
-import { clientTls, type TlsCredentials } from "./tls.js";
 
+export { type ClientTlsOptions, readPskFile, readPskIdentity, readTlsFolder } from "./credentials.js";
+export { clientPsk, type PskIdentity, type PskKeys, parsePskFile, serverPsk } from "./psk.js";
 export { SocketStream } from "./stream.js";
 export { clientTls, serverTls, type TlsCredentials } from "./tls.js";
 
@@ -94,9 +96,7 @@ export async function listen(
   };
 }
 
-export interface ConnectOptions extends Omit<NbdClientOptions, "exportName" | "tls"> {
-  /** For `nbds:` URIs; without it the system's authorities decide. */
-  readonly tls?: TlsCredentials;
+export interface ConnectOptions extends Omit<NbdClientOptions, "exportName" | "tls">, ClientTlsOptions {
   /** Milliseconds to establish the connection; 30 000 unless given. */
   readonly connectTimeout?: number;
 }
@@ -126,24 +126,22 @@ function dial(address: NbdAddress, timeout = 30_000): Promise<SocketStream> {
 /** Opens the export an NBD URI names. */
 export async function connectNbd(uri: string, options: ConnectOptions = {}): Promise<NbdClient> {
   const address = parseNbdUri(uri);
+  const tls = tlsFor(address, options);
   const stream = await dial(address, options.connectTimeout);
-  return NbdClient.connect(stream, { ...options, exportName: address.exportName, tls: tlsFor(address, options) });
+  return NbdClient.connect(stream, { ...options, exportName: address.exportName, tls });
 }
 
 /** The exports of the server an NBD URI names. */
 export async function listExports(uri: string, options: ConnectOptions = {}): Promise<NbdExportInfo[]> {
   const address = parseNbdUri(uri);
-  return listOver(await dial(address, options.connectTimeout), { ...options, tls: tlsFor(address, options) });
+  const tls = tlsFor(address, options);
+  return listOver(await dial(address, options.connectTimeout), { ...options, tls });
 }
 
 /** The metadata contexts of the export an NBD URI names. */
 export async function listMetaContexts(uri: string, options: ConnectOptions = {}): Promise<string[]> {
   const address = parseNbdUri(uri);
+  const tls = tlsFor(address, options);
   const stream = await dial(address, options.connectTimeout);
-  return listContextsOver(stream, { ...options, exportName: address.exportName, tls: tlsFor(address, options) });
-}
-
-function tlsFor(address: NbdAddress, options: ConnectOptions) {
-  if (!address.tls) return undefined;
-  return clientTls(options.tls ?? {}, address.kind === "tcp" ? address.host : "localhost");
+  return listContextsOver(stream, { ...options, exportName: address.exportName, tls });
 }

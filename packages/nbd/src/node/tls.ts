@@ -14,12 +14,14 @@ export interface TlsCredentials {
 /** Milliseconds for the TLS handshake. */
 const HANDSHAKE_TIMEOUT = 30_000;
 
-function plain(stream: ByteStream): SocketStream {
+/** The socket of a stream that this module made. */
+export function plain(stream: ByteStream): SocketStream {
   if (stream instanceof SocketStream) return stream;
   throw new NbdError("unsupported", "TLS needs a connection made by this module");
 }
 
-function secured(socket: TLSSocket, event: "secure" | "secureConnect"): Promise<ByteStream> {
+/** Waits for the TLS handshake on a socket. */
+export function secured(socket: TLSSocket, event: "secure" | "secureConnect"): Promise<ByteStream> {
   return new Promise((resolve, reject) => {
     const fail = (error: Error): void => {
       clearTimeout(timer);
@@ -67,14 +69,21 @@ export function serverTls(credentials: TlsCredentials, verifyPeer: boolean) {
   };
 }
 
-/** Client side of NBD_OPT_STARTTLS; `host` is the name the server's certificate must carry. */
-export function clientTls(credentials: TlsCredentials, host: string) {
+/** Client side of NBD_OPT_STARTTLS; `host` is the name the server's certificate must carry, unless `verifyPeer` is false. */
+export function clientTls(credentials: TlsCredentials, host: string, verifyPeer = true) {
   return {
     async upgrade(stream: ByteStream): Promise<ByteStream> {
       const { connect } = await import("node:tls");
       const { isIP } = await import("node:net");
       const name = isIP(host) ? {} : { servername: host };
-      const socket = connect({ socket: plain(stream).detach(), host, ...toOptions(credentials), ...name });
+      const below = plain(stream).detach();
+      const socket = connect({
+        socket: below,
+        host,
+        rejectUnauthorized: verifyPeer,
+        ...toOptions(credentials),
+        ...name,
+      });
       return secured(socket, "secureConnect");
     },
   };
