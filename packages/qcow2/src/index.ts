@@ -1,5 +1,6 @@
 export type { BackingName } from "./backing-name.js";
 export { parseBackingName } from "./backing-name.js";
+export type { AddPassphraseOptions, RemovePassphraseOptions } from "./crypto/luks.js";
 export type { Disk, DiskResizeOptions, Extent, StatusOptions, WriteZeroesOptions } from "./disk.js";
 export type { ErrorLocation, Qcow2ErrorCode } from "./errors.js";
 export { Qcow2Error } from "./errors.js";
@@ -34,8 +35,8 @@ export type {
   SnapshotInfo,
 } from "./image/types.js";
 export { keepOpen } from "./keep-open.js";
-export type { LuksOpenOptions } from "./luks-disk.js";
-export { createLuks, LuksDisk, openLuks } from "./luks-disk.js";
+export type { LuksDiskCreateOptions, LuksOpenOptions } from "./luks-disk.js";
+export { createLuks, LuksDisk, measureLuks, openLuks } from "./luks-disk.js";
 export { MemoryFile } from "./memory-file.js";
 export type { AmendOptions } from "./operations/amend.js";
 export type { CommitOptions, RebaseOptions } from "./operations/commit.js";

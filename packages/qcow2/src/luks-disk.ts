@@ -1,6 +1,6 @@
-import { LuksVolume } from "./crypto/luks.js";
+import { type AddPassphraseOptions, LuksVolume, type RemovePassphraseOptions } from "./crypto/luks.js";
 import type { SectorCipher } from "./crypto/sector-cipher.js";
-import type { Disk, Extent } from "./disk.js";
+import type { Disk, DiskResizeOptions, Extent } from "./disk.js";
 import { Qcow2Error } from "./errors.js";
 import type { RandomAccessFile } from "./file.js";
 import { roundDown, roundUp } from "./format/binary.js";
@@ -10,12 +10,23 @@ import { type Range, RangeLock } from "./image/locks.js";
 import type { LuksCreateOptions, LuksInfo, Passphrase } from "./image/types.js";
 import type { Platform } from "./platform.js";
 import { portablePlatform } from "./portable-platform.js";
+import { preallocate } from "./raw/raw-disk.js";
 
 export interface LuksOpenOptions {
   readonly passphrase?: Passphrase;
   readonly readOnly?: boolean;
   /** Open for `info` and key slots alone, without a passphrase. */
   readonly metadataOnly?: boolean;
+  /** "unsafe" never flushes the file. */
+  readonly cache?: "writeback" | "unsafe";
+  readonly platform?: Platform;
+}
+
+export interface LuksDiskCreateOptions extends Omit<LuksCreateOptions, "format"> {
+  /** Bytes; rounded up to 512. */
+  readonly size: number;
+  /** What stands behind the disk from the start (default off). What it reads as is noise either way. */
+  readonly preallocation?: "off" | "falloc" | "full";
   readonly platform?: Platform;
 }
 
@@ -51,10 +62,15 @@ export class LuksDisk implements Disk {
     return this.volume.info();
   }
 
-  #ready(offset: number, length: number, write: boolean): SectorCipher {
+  #open(write: boolean): void {
     const where = { file: this.name };
     if (this.#closed) throw new Qcow2Error("closed", "disk is closed", where);
     if (write && this.readOnly) throw new Qcow2Error("read-only", "disk was opened read-only", where);
+  }
+
+  #ready(offset: number, length: number, write: boolean): SectorCipher {
+    const where = { file: this.name };
+    this.#open(write);
     if (!Number.isSafeInteger(offset) || offset < 0 || length < 0 || offset + length > this.#size) {
       throw new Qcow2Error("out-of-range", `${offset}+${length} is not inside the disk`, where);
     }
@@ -112,10 +128,34 @@ export class LuksDisk implements Disk {
     if (!this.readOnly) await this.#host.flush();
   }
 
-  async resize(size: number): Promise<void> {
-    this.#ready(0, 0, true);
-    await this.#host.truncate(this.volume.payloadOffset + size);
-    this.#size = size;
+  /** Needs no passphrase; a new part reads as noise. */
+  async resize(size: number, options: DiskResizeOptions = {}): Promise<void> {
+    this.#open(true);
+    const bytes = roundUp(size, SECTOR);
+    const { payloadOffset } = this.volume;
+    if (!Number.isSafeInteger(payloadOffset + bytes) || size < 0) {
+      throw new Qcow2Error("invalid-argument", `size ${size} is impossible`, { file: this.name });
+    }
+    const mode = options.preallocation ?? "off";
+    if (mode === "metadata") {
+      throw new Qcow2Error("unsupported", "a LUKS disk has no metadata to preallocate", { file: this.name });
+    }
+    const old = payloadOffset + this.#size;
+    await this.#host.truncate(payloadOffset + bytes);
+    this.#size = bytes;
+    await preallocate(this.#host.file, old, payloadOffset + bytes, mode);
+  }
+
+  /** Adds a passphrase to the disk, which is unlocked. Returns the key slot. */
+  async addPassphrase(options: AddPassphraseOptions): Promise<number> {
+    this.#open(true);
+    return this.volume.addPassphrase(options);
+  }
+
+  /** Erases the key slots a passphrase opens, or one slot. @throws Qcow2Error "wrong-passphrase", "not-found", "conflict" */
+  async removePassphrase(options: RemovePassphraseOptions): Promise<void> {
+    this.#open(true);
+    await this.volume.removePassphrase(options);
   }
 
   async status(offset: number, length: number): Promise<Extent> {
@@ -133,11 +173,17 @@ export class LuksDisk implements Disk {
   }
 }
 
-/** @throws Qcow2Error "not-an-image", "unsupported", "passphrase-required", "wrong-passphrase" */
+/** @throws Qcow2Error "not-an-image", "unsupported", "corrupt", "passphrase-required", "wrong-passphrase" */
 export async function openLuks(file: RandomAccessFile, options: LuksOpenOptions = {}): Promise<LuksDisk> {
-  const host = await HostFile.open(file, true);
+  const host = await HostFile.open(file, options.cache !== "unsafe");
   const crypto = await (options.platform ?? portablePlatform).crypto();
   const volume = await LuksVolume.open(host, crypto);
+  if (volume.payloadOffset > host.end) {
+    throw new Qcow2Error("corrupt", "the file ends before the encrypted payload", {
+      file: file.name,
+      structure: "LUKS header",
+    });
+  }
   if (options.passphrase !== undefined) await volume.unlock(options.passphrase);
   else if (options.metadataOnly !== true) {
     throw new Qcow2Error("passphrase-required", "disk is encrypted and no passphrase was given", { file: file.name });
@@ -145,15 +191,22 @@ export async function openLuks(file: RandomAccessFile, options: LuksOpenOptions 
   return new LuksDisk(host, volume, options.readOnly ?? file.readOnly);
 }
 
-/** Makes `file` an empty LUKS disk of `size` bytes. */
-export async function createLuks(
-  file: RandomAccessFile,
-  options: Omit<LuksCreateOptions, "format"> & { readonly size: number; readonly platform?: Platform },
-): Promise<void> {
+/** Makes `file` an empty LUKS disk. What the file held is lost. The file stays open. */
+export async function createLuks(file: RandomAccessFile, options: LuksDiskCreateOptions): Promise<void> {
+  const end = measureLuks(options.size, options);
+  if (!Number.isSafeInteger(end) || options.size < 0) {
+    throw new Qcow2Error("invalid-argument", `size ${options.size} is impossible`, { file: file.name });
+  }
   await file.truncate(0);
+  await file.truncate(end);
+  await preallocate(file, 0, end, options.preallocation ?? "off");
   const host = await HostFile.open(file, true);
   const crypto = await (options.platform ?? portablePlatform).crypto();
-  const volume = await LuksVolume.create(host, crypto, options);
-  await file.truncate(volume.payloadOffset + roundUp(options.size, SECTOR));
+  await LuksVolume.create(host, crypto, options);
   await file.flush();
+}
+
+/** Bytes of a file that holds a LUKS disk of `size` bytes: encrypted bytes are stored whatever they are. */
+export function measureLuks(size: number, options: Pick<LuksCreateOptions, "cipher" | "mode"> = {}): number {
+  return LuksVolume.headerBytes(options) + roundUp(size, SECTOR);
 }

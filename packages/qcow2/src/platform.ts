@@ -17,7 +17,18 @@ export interface AesCipher {
   encryptCbc(data: Uint8Array, iv: Uint8Array): void;
 }
 
-export type HashName = "sha1" | "sha256" | "sha512" | "ripemd160";
+/** The hashes of LUKS headers and the bytes of their digests. */
+export const DIGEST_BYTES = {
+  md5: 16,
+  sha1: 20,
+  sha224: 28,
+  sha256: 32,
+  sha384: 48,
+  sha512: 64,
+  ripemd160: 20,
+} as const;
+export type HashName = keyof typeof DIGEST_BYTES;
+export const HASH_NAMES = Object.keys(DIGEST_BYTES) as readonly HashName[];
 
 export interface CryptoProvider {
   aes(key: Uint8Array): AesCipher;

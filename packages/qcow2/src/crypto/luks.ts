@@ -12,7 +12,7 @@ import {
   type LuksSlot,
 } from "../format/luks-header.js";
 import type { LuksCreateOptions, LuksInfo, Passphrase } from "../image/types.js";
-import type { CryptoProvider, HashName } from "../platform.js";
+import { type CryptoProvider, DIGEST_BYTES, HASH_NAMES, type HashName } from "../platform.js";
 import { afMerge, afSplit } from "./af-splitter.js";
 import { cbcCipher, type IvGenerator, type SectorCipher, xtsCipher } from "./sector-cipher.js";
 
@@ -23,7 +23,6 @@ const DEFAULT_ITER_TIME = 2000;
 const MIN_ITERATIONS = 1000;
 /** More would only be there to keep us busy: this is half a minute on a fast machine. */
 const MAX_ITERATIONS = 2 ** 26;
-const MAX_STRIPES = 65536;
 
 /** Where the LUKS header lies; offsets are from its start. */
 export interface LuksStorage {
@@ -31,6 +30,24 @@ export interface LuksStorage {
   read(buffer: Uint8Array, offset: number): MaybePromise<void>;
   write(data: Uint8Array, offset: number): MaybePromise<void>;
   flush(): MaybePromise<void>;
+}
+
+export interface AddPassphraseOptions {
+  readonly passphrase: Passphrase;
+  /** Key slot, 0 to 7 (default: the first that is free). */
+  readonly slot?: number;
+  /** Milliseconds one unlock may take on this machine; decides the iterations (default 2000). */
+  readonly iterTime?: number;
+  /** Replace the passphrase of a slot that is in use. */
+  readonly force?: boolean;
+}
+
+/** A slot, a passphrase or both: then the passphrase has to open that slot. */
+export interface RemovePassphraseOptions {
+  readonly slot?: number;
+  readonly passphrase?: Passphrase;
+  /** Erase even the last passphrase, after which nobody can read the data. */
+  readonly force?: boolean;
 }
 
 interface CipherSpec {
@@ -58,6 +75,25 @@ export class LuksVolume {
     this.#header = header;
     this.#spec = parseMode(header, storage.name);
     this.#hash = hashName(header.hashSpec, storage.name);
+    this.#checkLayout();
+  }
+
+  /** Key slots that lie over the header, the payload or each other would be destroyed by the first change. */
+  #checkLayout(): void {
+    const { slots, keyBytes, payloadOffset } = this.#header;
+    const sectors = roundUp(keyBytes * STRIPES, SECTOR) / SECTOR;
+    const headerSectors = roundUp(LUKS_HEADER_BYTES, SECTOR) / SECTOR;
+    for (const [index, { keyMaterialOffset: start, stripes }] of slots.entries()) {
+      if (stripes !== STRIPES) this.#fail("corrupt", `key slot ${index} has ${stripes} stripes instead of ${STRIPES}`);
+      if (start < headerSectors) this.#fail("corrupt", `key slot ${index} overlaps the LUKS header`);
+      if (payloadOffset > 0 && start + sectors > payloadOffset)
+        this.#fail("corrupt", `key slot ${index} overlaps the encrypted payload`);
+      const other = slots.findIndex(
+        ({ keyMaterialOffset }, i) =>
+          i > index && keyMaterialOffset < start + sectors && start < keyMaterialOffset + sectors,
+      );
+      if (other >= 0) this.#fail("corrupt", `key slots ${index} and ${other} overlap`);
+    }
   }
 
   static async open(storage: LuksStorage, crypto: CryptoProvider): Promise<LuksVolume> {
@@ -175,7 +211,6 @@ export class LuksVolume {
   async #openSlot(slot: LuksSlot, password: Uint8Array): Promise<Uint8Array | undefined> {
     const { keyBytes, mkDigest, mkDigestSalt, mkDigestIterations } = this.#header;
     const crypto = this.#crypto;
-    if (slot.stripes === 0 || slot.stripes > MAX_STRIPES) this.#fail("corrupt", "impossible number of stripes");
     for (const iterations of [slot.iterations, mkDigestIterations]) {
       if (iterations === 0 || iterations > MAX_ITERATIONS) this.#fail("too-large", `${iterations} iterations`);
     }
@@ -189,15 +224,13 @@ export class LuksVolume {
   }
 
   /** Adds a passphrase in `slot`, or the first free one. Returns the slot. */
-  async addPassphrase(options: { passphrase: Passphrase; slot?: number; iterTime?: number }): Promise<number> {
+  async addPassphrase(options: AddPassphraseOptions): Promise<number> {
     const { slots, keyBytes } = this.#header;
     const masterKey = this.#masterKey ?? this.#fail("passphrase-required", "the volume is locked");
     const index = options.slot ?? slots.findIndex((slot) => !slot.active);
-    if (index < 0) this.#fail("conflict", "all key slots are in use");
-    if (!Number.isInteger(index) || index >= LUKS_SLOTS)
-      this.#fail("invalid-argument", `key slot ${index} does not exist`);
-    const slot = slots[index];
-    if (slot.active) this.#fail("conflict", `key slot ${index} is in use`);
+    if (index < 0 && options.slot === undefined) this.#fail("conflict", "all key slots are in use");
+    const slot = this.#slot(index);
+    if (slot.active && options.force !== true) this.#fail("conflict", `key slot ${index} is in use`);
     const crypto = this.#crypto;
     const perSecond = await iterationsPerSecond(crypto, this.#hash, keyBytes);
     const iterTime = options.iterTime ?? DEFAULT_ITER_TIME;
@@ -214,29 +247,46 @@ export class LuksVolume {
     return index;
   }
 
+  #slot(index: number): LuksSlot {
+    return this.#header.slots[index] ?? this.#fail("invalid-argument", `key slot ${index} does not exist`);
+  }
+
+  /** The slots that a passphrase opens. */
+  async #slotsOf(passphrase: Passphrase): Promise<number[]> {
+    const password = passphraseBytes(passphrase);
+    const opened: number[] = [];
+    for (const [index, slot] of this.#header.slots.entries()) {
+      if (slot.active && (await this.#openSlot(slot, password)) !== undefined) opened.push(index);
+    }
+    return opened;
+  }
+
   /**
-   * Erases the slots that a passphrase opens, or one slot by number.
-   * @throws Qcow2Error "conflict" when no passphrase would be left and `force` is not set
+   * Erases one slot, or without a number all slots that the passphrase opens.
+   * @throws Qcow2Error "wrong-passphrase" when the passphrase does not open the slot (or any), "not-found" when the
+   *   slot is not in use, "conflict" when no passphrase would be left; `force` overrides the last two.
    */
-  async removePassphrase(
-    options: { readonly passphrase: Passphrase } | { readonly slot: number; readonly force?: boolean },
-  ): Promise<void> {
+  async removePassphrase(options: RemovePassphraseOptions): Promise<void> {
     const { slots } = this.#header;
-    const doomed: number[] = [];
-    if ("slot" in options) {
-      if (slots[options.slot]?.active !== true) this.#fail("not-found", `key slot ${options.slot} is not in use`);
-      doomed.push(options.slot);
-    } else {
-      const password = passphraseBytes(options.passphrase);
-      for (let i = 0; i < slots.length; i++) {
-        if (slots[i].active && (await this.#openSlot(slots[i], password)) !== undefined) doomed.push(i);
-      }
+    const { slot: chosen, passphrase, force } = options;
+    let doomed: number[];
+    if (chosen === undefined) {
+      if (passphrase === undefined) this.#fail("invalid-argument", "neither a key slot nor a passphrase was given");
+      doomed = await this.#slotsOf(passphrase);
       if (doomed.length === 0) this.#fail("wrong-passphrase", "the passphrase opens no key slot");
+    } else {
+      const slot = this.#slot(chosen);
+      if (
+        passphrase !== undefined &&
+        !(slot.active && (await this.#openSlot(slot, passphraseBytes(passphrase))) !== undefined)
+      ) {
+        this.#fail("wrong-passphrase", `the passphrase does not open key slot ${chosen}`);
+      }
+      if (!slot.active && !force) this.#fail("not-found", `key slot ${chosen} is not in use`);
+      doomed = [chosen];
     }
     const left = slots.filter((slot, i) => slot.active && !doomed.includes(i)).length;
-    if (left === 0 && !("slot" in options && options.force === true)) {
-      this.#fail("conflict", "the last passphrase would be gone, and with it all data");
-    }
+    if (left === 0 && !force) this.#fail("conflict", "the last passphrase would be gone, and with it all data");
     for (const index of doomed) {
       const slot = slots[index];
       slots[index] = { ...slot, active: false, iterations: 0, salt: new Uint8Array(32) };
@@ -264,9 +314,12 @@ function layout(keyBytes: number): { slot: number; payload: number } {
 }
 
 function hashName(name: string, file: string): HashName {
-  if (name === "sha1" || name === "sha256" || name === "sha512" || name === "ripemd160") return name;
+  const known = HASH_NAMES.find((candidate) => candidate === name);
+  if (known !== undefined) return known;
   throw new Qcow2Error("unsupported", `hash ${name}`, { file, structure: "LUKS header" });
 }
+
+const isAesKeySize = (bytes: number): boolean => bytes === 16 || bytes === 24 || bytes === 32;
 
 function parseMode(header: LuksHeader, file: string): CipherSpec {
   const where = { file, structure: "LUKS header" };
@@ -277,14 +330,14 @@ function parseMode(header: LuksHeader, file: string): CipherSpec {
   }
   const mode = match[1] as "xts" | "cbc";
   const aesBytes = mode === "xts" ? header.keyBytes / 2 : header.keyBytes;
-  if (aesBytes !== 16 && aesBytes !== 24 && aesBytes !== 32) {
+  if (!isAesKeySize(aesBytes)) {
     throw new Qcow2Error("corrupt", `key of ${header.keyBytes} bytes for ${header.cipherMode}`, where);
   }
   const ivGenerator = match[2] as IvGenerator;
   const ivHash = match[3] === undefined ? undefined : hashName(match[3], file);
-  if (ivHash !== undefined && ivHash !== "sha256") {
-    // The digest is the key of the IV cipher, and only this one has the size of an AES key.
-    throw new Qcow2Error("unsupported", `ESSIV with ${ivHash}`, where);
+  // The digest is the key of the IV cipher.
+  if (ivHash !== undefined && !isAesKeySize(DIGEST_BYTES[ivHash])) {
+    throw new Qcow2Error("unsupported", `no AES cipher with key size ${DIGEST_BYTES[ivHash]}`, where);
   }
   return { mode, ivGenerator, ivHash };
 }

@@ -1,11 +1,16 @@
 import { cbc, ecb } from "@noble/ciphers/aes.js";
-import { ripemd160, sha1 } from "@noble/hashes/legacy.js";
+import { md5, ripemd160, sha1 } from "@noble/hashes/legacy.js";
 import { pbkdf2Async } from "@noble/hashes/pbkdf2.js";
-import { sha256, sha512 } from "@noble/hashes/sha2.js";
+import { sha224, sha256, sha384, sha512 } from "@noble/hashes/sha2.js";
 import type { CryptoProvider, HashName } from "../platform.js";
 
-const HASHES = { sha1, sha256, sha512, ripemd160 } as const;
-const WEB_NAMES: Partial<Record<HashName, string>> = { sha1: "SHA-1", sha256: "SHA-256", sha512: "SHA-512" };
+const HASHES = { md5, sha1, sha224, sha256, sha384, sha512, ripemd160 } as const;
+const WEB_NAMES: Partial<Record<HashName, string>> = {
+  sha1: "SHA-1",
+  sha256: "SHA-256",
+  sha384: "SHA-384",
+  sha512: "SHA-512",
+};
 
 /** AES in JavaScript; key derivation by WebCrypto where there is one. */
 export const portableCrypto: CryptoProvider = {

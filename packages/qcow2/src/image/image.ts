@@ -1,5 +1,5 @@
 import type { BitmapStore } from "../bitmaps/store.js";
-import type { LuksVolume } from "../crypto/luks.js";
+import type { AddPassphraseOptions, LuksVolume, RemovePassphraseOptions } from "../crypto/luks.js";
 import type { Disk, Extent, StatusOptions, WriteZeroesOptions } from "../disk.js";
 import { Qcow2Error } from "../errors.js";
 import type { RandomAccessFile } from "../file.js";
@@ -20,7 +20,6 @@ import type {
   CheckOptions,
   CheckResult,
   OperationOptions,
-  Passphrase,
   Qcow2Info,
   SnapshotCreateOptions,
   SnapshotInfo,
@@ -314,15 +313,13 @@ export class Qcow2Image implements Disk {
   }
 
   /** Adds a passphrase to a LUKS image that is unlocked. Returns the key slot. */
-  async addPassphrase(options: { passphrase: Passphrase; slot?: number; iterTime?: number }): Promise<number> {
+  async addPassphrase(options: AddPassphraseOptions): Promise<number> {
     this.core.checkWritable();
     return this.#luksVolume().addPassphrase(options);
   }
 
-  /** Erases the key slots a passphrase opens, or one slot. */
-  async removePassphrase(
-    options: { readonly passphrase: Passphrase } | { readonly slot: number; readonly force?: boolean },
-  ): Promise<void> {
+  /** Erases the key slots a passphrase opens, or one slot. @throws Qcow2Error "wrong-passphrase", "not-found", "conflict" */
+  async removePassphrase(options: RemovePassphraseOptions): Promise<void> {
     this.core.checkWritable();
     await this.#luksVolume().removePassphrase(options);
   }

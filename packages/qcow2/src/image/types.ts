@@ -1,6 +1,6 @@
 import type { Disk } from "../disk.js";
 import type { MaybePromise, RandomAccessFile } from "../file.js";
-import type { Platform } from "../platform.js";
+import type { HashName, Platform } from "../platform.js";
 
 export type CompressionType = "zlib" | "zstd";
 export type Preallocation = "off" | "metadata" | "falloc" | "full";
@@ -68,7 +68,8 @@ export interface LuksCreateOptions {
   readonly iterTime?: number;
 }
 
-export type LuksHash = "sha1" | "sha256" | "sha512" | "ripemd160";
+/** Weak ones are there for old volumes. */
+export type LuksHash = HashName;
 
 /** The old AES-CBC encryption. It is weak (guessable IVs, the passphrase is the key): only for old images. */
 export interface LegacyAesCreateOptions {

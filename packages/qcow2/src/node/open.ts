@@ -70,8 +70,8 @@ async function openLayer(
     const platform = options.platform ?? nodePlatform;
     if (format === "raw") return await openRaw(file, { readOnly, offset, size, cache: options.cache });
     if (format === "luks") {
-      const { passphrase, metadataOnly } = options;
-      return await openLuks(file, { readOnly, passphrase, metadataOnly, platform });
+      const { passphrase, metadataOnly, cache } = options;
+      return await openLuks(file, { readOnly, passphrase, metadataOnly, cache, platform });
     }
     if (format !== "qcow2") throw new Qcow2Error("unsupported", `format ${format}`, { file: path });
     return await openQcow2(file, {

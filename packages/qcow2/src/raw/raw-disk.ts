@@ -81,11 +81,8 @@ export class RawDisk implements Disk {
     const old = this.#size;
     await this.#host.truncate(size);
     this.#size = size;
-    if (size > old && (options.preallocation ?? "off") !== "off") {
-      const { file } = this.#host;
-      if (options.preallocation === "falloc" && file.allocate !== undefined) await file.allocate(old, size - old);
-      else await fillZeros(file, old, size);
-    }
+    const mode = options.preallocation ?? "off";
+    await preallocate(this.#host.file, old, size, mode === "metadata" ? "full" : mode);
   }
 
   async status(offset: number, length: number): Promise<Extent> {
@@ -140,10 +137,20 @@ export async function createRaw(
 ): Promise<void> {
   await file.truncate(0);
   await file.truncate(options.size);
-  if (options.preallocation === "falloc" && file.allocate !== undefined) await file.allocate(0, options.size);
-  else if (options.preallocation !== undefined && options.preallocation !== "off")
-    await fillZeros(file, 0, options.size);
+  await preallocate(file, 0, options.size, options.preallocation ?? "off");
   await file.flush();
+}
+
+/** Puts storage behind the bytes from `offset` to `end`, which read as zeros. */
+export async function preallocate(
+  file: Pick<RandomAccessFile, "write" | "allocate">,
+  offset: number,
+  end: number,
+  mode: "off" | "falloc" | "full",
+): Promise<void> {
+  if (mode === "off" || end <= offset) return;
+  if (mode === "falloc" && file.allocate !== undefined) await file.allocate(offset, end - offset);
+  else await fillZeros(file, offset, end);
 }
 
 /** Writes zeros, so that storage is there. */
