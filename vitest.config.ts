@@ -14,7 +14,7 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ["packages/*/test/**/*.test.ts"],
+    include: ["packages/*/test/**/*.test.ts", "test/**/*.test.ts"],
     reporters: ["default", source("./scripts/summary-reporter.mjs")],
     // Tests of the CPU run the interpreter that the sources of this moment generate.
     globalSetup: [source("./packages/x86-core/scripts/vitest-setup.mjs")],

@@ -1,0 +1,3 @@
+import { postPrinted } from "../../../../test/browser/print.js";
+
+postPrinted(() => import("../../examples/count.mjs" as string));
