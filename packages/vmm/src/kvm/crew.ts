@@ -18,6 +18,8 @@ export interface CrewOptions {
   readonly vcpus: readonly Vcpu[];
   /** A vCPU cannot go on; see `describeExit`. */
   onExit(text: string): void;
+  /** Executes the next instruction of a vCPU that KVM cannot; false: it cannot go on. */
+  emulate(vcpu: Vcpu): boolean;
   onFailure(error: Error): void;
 }
 
@@ -46,12 +48,29 @@ export class Crew {
 
   /** Returns when every vCPU stands still with its accesses complete, so that its state can be read and set. */
   park(): void {
+    this.#stop((mailbox) => {
+      if (!mailbox.parked) this.serve();
+      return mailbox.parked;
+    });
+  }
+
+  /** Does something while no vCPU is in the guest. Those that wait for a device keep waiting. */
+  alone<T>(action: () => T): T {
+    if (this.#mailboxes.length === 0) return action();
+    const running = isRunning(this.#command.generation);
+    this.#stop((mailbox) => mailbox.parked || mailbox.asked);
+    const result = action();
+    if (running) this.run();
+    return result;
+  }
+
+  /** Returns when all stand as they should. */
+  #stop(stands: (mailbox: Mailbox) => boolean): void {
     if (isRunning(this.#command.generation)) this.#command.next();
     const end = performance.now() + PATIENCE;
     const pause = new Int32Array(new SharedArrayBuffer(4));
     for (const vcpu of this.#options.vcpus) vcpu.kick();
-    while (this.#mailboxes.some((mailbox) => !mailbox.parked)) {
-      this.serve();
+    while (!this.#mailboxes.every(stands)) {
       if (performance.now() > end) throw new Error("a vCPU's thread does not answer");
       Atomics.wait(pause, 0, 0, LOOK);
     }
@@ -59,11 +78,13 @@ export class Crew {
 
   /** Carries out what vCPUs ask for. */
   serve(): void {
-    const { ports, mmio } = this.#options.platform;
-    for (const mailbox of this.#mailboxes) {
+    const { vcpus, platform } = this.#options;
+    const { ports, mmio } = platform;
+    for (const [index, mailbox] of this.#mailboxes.entries()) {
       if (!mailbox.asked) continue;
       const { ask, address, size, bytes } = mailbox;
       if (ask === ASK.exit) this.#options.onExit(mailbox.text);
+      else if (ask === ASK.emulate) bytes[0] = Number(this.#options.emulate(vcpus[index]));
       else if (ask === ASK.portIn || ask === ASK.portOut) {
         accessPorts(ports, ask === ASK.portOut, address, size, bytes);
       } else accessMmio(mmio, ask === ASK.mmioWrite, address, bytes);

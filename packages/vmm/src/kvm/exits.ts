@@ -1,6 +1,10 @@
 import { type Exit, InternalError, SystemEvent, type Vcpu } from "@softmetal/kvm-binding";
 import type { MachineEnd } from "../api.js";
 
+/** Whether KVM met an instruction that it cannot execute. */
+export const isBeyondKvm = (exit: Exit): boolean =>
+  exit.reason === "internal-error" && exit.detail.suberror === InternalError.EMULATION;
+
 /** Says why a vCPU cannot go on: `shutdown`, `poweroff` and `reset`, else a message. */
 export function describeExit(exit: Exit, vcpu: Vcpu): string {
   switch (exit.reason) {
@@ -12,7 +16,7 @@ export function describeExit(exit: Exit, vcpu: Vcpu): string {
       return `KVM reported the system event ${exit.detail.type}`;
     case "internal-error": {
       const at = location(vcpu);
-      if (exit.detail.suberror === InternalError.EMULATION) {
+      if (isBeyondKvm(exit)) {
         return `KVM could not execute the instruction at ${at}; --accel translator may`;
       }
       return `KVM failed internally (suberror ${exit.detail.suberror}) at ${at}`;

@@ -1,5 +1,6 @@
 import type { Vcpu, Vm } from "@softmetal/kvm-binding";
-import { Cap, createSharedMemory, type Exit, Kvm, KvmError } from "@softmetal/kvm-binding";
+import { Cap, type Exit, Kvm, KvmError } from "@softmetal/kvm-binding";
+import { createMemory, RAM_BASE } from "@softmetal/x86-core";
 import { type MachineConfig, type MachineEnd, MachineError } from "../api.js";
 import type { Engine, EngineEvents, Rest } from "../machine/engine.js";
 import { EventQueue } from "../machine/event-queue.js";
@@ -11,7 +12,8 @@ import { accessMmio, accessPorts } from "./accesses.js";
 import { Alarm } from "./alarm.js";
 import { guestCpuid } from "./cpuid.js";
 import { Crew } from "./crew.js";
-import { consequence, describeExit } from "./exits.js";
+import { InstructionEmulator } from "./emulator.js";
+import { consequence, describeExit, isBeyondKvm } from "./exits.js";
 import type { KvmHost } from "./host.js";
 import { setInitialState } from "./initial-state.js";
 import { KernelInterrupts, type KvmInterrupts, SplitInterrupts } from "./interrupts.js";
@@ -48,7 +50,9 @@ export class KvmMachine implements Engine {
   /** The processors, the boot processor first. Their state can be read and set while the machine is paused. */
   readonly vcpus: readonly Vcpu[];
   readonly vm: Vm;
+  /** The guest's RAM. */
   readonly memory: Uint8Array;
+  readonly #memory: WebAssembly.Memory;
   readonly #kvm: Kvm;
   readonly #boot: Vcpu;
   readonly #options: KvmMachineOptions;
@@ -65,6 +69,7 @@ export class KvmMachine implements Engine {
   #resets = 0;
   #outputWaits = false;
   #outputDue = false;
+  #emulator: InstructionEmulator | undefined;
 
   /** @throws MachineError */
   constructor(options: KvmMachineOptions) {
@@ -74,7 +79,8 @@ export class KvmMachine implements Engine {
     try {
       this.#kvm = Kvm.open();
       this.vm = this.#kvm.createVm();
-      this.memory = createSharedMemory(config.memory);
+      this.#memory = allocate(config.memory);
+      this.memory = new Uint8Array(this.#memory.buffer, RAM_BASE, config.memory);
       this.#prepareVm();
       this.#interrupts = config.kvm?.irqchip === "split" ? new SplitInterrupts(this.vm) : new KernelInterrupts(this.vm);
       this.vcpus = this.#createVcpus();
@@ -132,6 +138,7 @@ export class KvmMachine implements Engine {
     this.#crew = new Crew({
       ...{ host, onFailure, platform: this.platform, bootVcpu: this.#boot, vcpus: this.vcpus.slice(1) },
       onExit: (text) => this.#cannotGoOn(text),
+      emulate: (vcpu) => this.#emulate(vcpu),
     });
     host.startHelper({ kind: "alarm", vcpu: this.#boot.handle, buffer: this.#alarm.buffer }, onFailure);
   }
@@ -144,6 +151,10 @@ export class KvmMachine implements Engine {
   }
   get resets(): number {
     return this.#resets;
+  }
+  /** Instructions that the translator executed because KVM could not. */
+  get emulated(): number {
+    return this.#emulator?.count ?? 0;
   }
 
   finish(end: MachineEnd): void {
@@ -213,8 +224,22 @@ export class KvmMachine implements Engine {
         // The 8259As' interrupt is handed over before the next entry.
         return;
       default:
+        if (isBeyondKvm(exit) && this.#emulate(this.#boot)) return;
         return this.#cannotGoOn(describeExit(exit, this.#boot));
     }
+  }
+
+  /** Executes an instruction that KVM cannot; false: that is not possible either. */
+  #emulate(vcpu: Vcpu): boolean {
+    const { platform } = this;
+    this.#emulator ??= new InstructionEmulator({
+      ...{ memory: this.#memory, ram: this.memory.length, ports: platform.ports, mmio: platform.mmio },
+    });
+    const emulator = this.#emulator;
+    // What is atomic on a processor is several accesses here.
+    const outcome = this.#crew.alone(() => emulator.step(vcpu));
+    if (outcome === "shutdown") this.#cannotGoOn("shutdown");
+    return outcome !== "unable";
   }
 
   /** Does what a kick may have been about. */
@@ -253,6 +278,8 @@ export class KvmMachine implements Engine {
     const { cpus = 1 } = this.#options.config;
     const { vm } = this;
     vm.setUserMemoryRegion({ slot: 0, guestPhysAddr: 0, memory: this.memory });
+    // Else KVM raises #UD in user mode for what its emulator does not know.
+    if (vm.checkExtension(Cap.EXIT_ON_EMULATION_FAILURE)) vm.enableCap(Cap.EXIT_ON_EMULATION_FAILURE, [1n]);
     const most = vm.checkExtension(Cap.MAX_VCPUS) || vm.checkExtension(Cap.NR_VCPUS);
     if (cpus > most) throw new MachineError("bad-config", `KVM runs at most ${most} processors here, not ${cpus}.`);
     if (vm.checkExtension(Cap.SET_TSS_ADDR)) vm.setTssAddr(TSS_ADDRESS);
@@ -280,12 +307,23 @@ export class KvmMachine implements Engine {
   }
 }
 
+function allocate(bytes: number): WebAssembly.Memory {
+  try {
+    return createMemory(bytes);
+  } catch (cause) {
+    throw outOfMemory(bytes, cause);
+  }
+}
+
+const outOfMemory = (bytes: number, cause: unknown) =>
+  new MachineError(
+    "out-of-memory",
+    `The host gave no ${Math.round(bytes / 1048576)} MiB for the guest's memory: choose less.`,
+    { cause },
+  );
+
 function creationFailure(error: unknown, memory: number): unknown {
   if (!(error instanceof KvmError)) return error;
-  const message =
-    error.code === "no-memory"
-      ? `The host gave no ${Math.round(memory / 1048576)} MiB for the guest's memory: choose less.`
-      : `KVM made no machine: ${error.message}.`;
-  const code = error.code === "no-memory" ? "out-of-memory" : "accelerator-unavailable";
-  return new MachineError(code, message, { cause: error });
+  if (error.code === "no-memory") return outOfMemory(memory, error);
+  return new MachineError("accelerator-unavailable", `KVM made no machine: ${error.message}.`, { cause: error });
 }

@@ -10,7 +10,7 @@ const MAILBOX_BYTES = WORDS * 4 + DATA_BYTES;
 const HEADER_BYTES = 64;
 
 /** What a mailbox asks for. */
-export const ASK = { portIn: 1, portOut: 2, mmioRead: 3, mmioWrite: 4, exit: 5 } as const;
+export const ASK = { portIn: 1, portOut: 2, mmioRead: 3, mmioWrite: 4, exit: 5, emulate: 6 } as const;
 export type Ask = (typeof ASK)[keyof typeof ASK];
 
 const IDLE = 0;
@@ -75,6 +75,13 @@ export class Mailbox {
   /** Asks for nothing that is answered with data: tells why the vCPU cannot go on. */
   tell(text: string, ring: () => void): void {
     this.exchange(ASK.exit, 0, 1, new TextEncoder().encode(text).subarray(0, DATA_BYTES), ring);
+  }
+
+  /** Asks for the vCPU's next instruction to be executed for it; whether that was possible. */
+  emulate(ring: () => void): boolean {
+    const answer = new Uint8Array(1);
+    this.exchange(ASK.emulate, 0, 1, answer, ring);
+    return answer[0] !== 0;
   }
 
   /** The vCPU's thread touches nothing until the command changes. */

@@ -102,11 +102,20 @@ export function readCpu(vcpu: Vcpu, state: State, clock: bigint): void {
   state.set32(S.a20, 1);
 }
 
+/** The MSRs of a state, without the TSC. */
+export const msrsOf = (state: State) => MSR_FIELDS.map(([index, field]) => [index, state.get64(field)] as const);
+
 /**
  * Sets a vCPU that stands still; its local APIC stays as it is. Gives the MSRs that this KVM refuses.
  * @param clock as for `readCpu`
  */
 export function writeCpu(vcpu: Vcpu, state: State, clock: bigint): number[] {
+  writeRegisters(vcpu, state);
+  return writeMsrs(vcpu, [...msrsOf(state), [TSC, BigInt.asUintN(64, state.get64(S.tscOffset) + clock)]]);
+}
+
+/** The same without the MSRs. */
+export function writeRegisters(vcpu: Vcpu, state: State): void {
   vcpu.setMpState(mpStateOf(state.get32(S.activity)));
   const sregs = vcpu.getSregs();
   for (const [name, field] of Object.entries(CONTROL) as [keyof typeof CONTROL, number][]) {
@@ -135,15 +144,12 @@ export function writeCpu(vcpu: Vcpu, state: State, clock: bigint): number[] {
     dr6: state.get64(S.dr + 6 * 8),
     dr7: state.get64(S.dr + 7 * 8),
   });
-  const msrs = MSR_FIELDS.map(([index, field]) => [index, state.get64(field)] as const);
-  const refused = writeMsrs(vcpu, [...msrs, [TSC, BigInt.asUintN(64, state.get64(S.tscOffset) + clock)]]);
   const shadow = state.get32(S.shadow);
   vcpu.setVcpuEvents({
     interrupt: { shadow: shadow === 2 ? SHADOW_MOV_SS : shadow === 1 ? SHADOW_STI : 0 },
     nmi: { pending: state.get32(S.nmiPending), masked: state.get32(S.nmiBlocked) },
     flags: VcpuEventsFlags.NMI_PENDING | VcpuEventsFlags.SHADOW,
   });
-  return refused;
 }
 
 const segmentOf = (state: State, index: number) => ({

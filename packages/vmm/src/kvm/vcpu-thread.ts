@@ -1,5 +1,5 @@
 import { Vcpu } from "@softmetal/kvm-binding";
-import { describeExit } from "./exits.js";
+import { describeExit, isBeyondKvm } from "./exits.js";
 import type { HelperJob } from "./host.js";
 import { ASK, Command, isRunning, Mailbox } from "./mailbox.js";
 
@@ -40,6 +40,7 @@ export function runVcpu(job: Extract<HelperJob, { kind: "vcpu" }>): never {
         if (!isRunning(command.generation)) park();
         break;
       default: {
+        if (isBeyondKvm(exit) && mailbox.emulate(ring)) break;
         const { generation } = command;
         mailbox.tell(describeExit(exit, vcpu), ring);
         park(generation);

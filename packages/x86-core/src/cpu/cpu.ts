@@ -239,6 +239,15 @@ export class Cpu implements CpuContext {
    * shuts down, or when `stop` was called.
    */
   run(budget: number): StopReason {
+    return this.#run(budget, false);
+  }
+
+  /** Executes one instruction, after the events that are due before it. */
+  step(): StopReason {
+    return this.#run(1, true);
+  }
+
+  #run(budget: number, singly: boolean): StopReason {
     const { state } = this;
     this.#stop = undefined;
     let left = budget;
@@ -247,7 +256,7 @@ export class Cpu implements CpuContext {
         const reason = this.#boundary();
         if (reason) return reason;
       }
-      const single = this.#needsSingleStep();
+      const single = singly || this.#needsSingleStep();
       const granted = single ? 0 : Math.min(left, MAX_GRANT);
       this.#withheld = 0;
       state.set32(S.budget, granted);
