@@ -81,6 +81,15 @@ describeKvm("a machine in KVM", () => {
     }
   });
 
+  it("keeps atomic what it executes in KVM's place", async () => {
+    for (const cpus of [2, 3]) {
+      const { end, output } = await runToEnd(configure("contend", "long", { accel: "kvm", cpus }));
+      expect(end).toEqual({ reason: "debug-exit", code: 1 });
+      const count = (200 * cpus).toString(16).padStart(8, "0");
+      expect(output).toBe(`${count} ${count} `);
+    }
+  });
+
   it("pauses and resets all of several processors", async () => {
     const machine = await createMachine(configure("smp", "protected", { accel: "kvm", cpus: 3 }));
     let output = "";
