@@ -1,7 +1,7 @@
 import { NbdError, TransmissionFlag } from "@softmetal/nbd";
-import { connectNbd, listExports, listMetaContexts, type TlsCredentials } from "@softmetal/nbd/node";
-import { CommandError, type Context, errnoText } from "../img/support/context.js";
-import { readTlsCredentials } from "../img/support/nbd-file.js";
+import { type ClientTlsOptions, connectNbd, listExports, listMetaContexts } from "@softmetal/nbd/node";
+import { CommandError, type Context, errnoText, messageOf } from "../img/support/context.js";
+import { clientCredentials } from "../img/support/tls-objects.js";
 import type { NbdSettings } from "./options.js";
 
 /** The names of the transmission flags, in the order of their bits. */
@@ -21,15 +21,16 @@ const FLAGS: readonly [number, string][] = [
 
 /** `-L`: what another server offers. */
 export async function list(context: Context, settings: NbdSettings): Promise<number> {
-  const tls = settings.tlsCreds === undefined ? undefined : readTlsCredentials(context, settings.tlsCreds, "client");
-  const scheme = tls === undefined ? "nbd" : "nbds";
+  const { tlsCreds, tlsHostname } = settings;
+  const tls = tlsCreds === undefined ? {} : { ...(await credentials(context, tlsCreds)), tlsHostname };
+  const scheme = tlsCreds === undefined ? "nbd" : "nbds";
   const uri = (name: string): string => {
     const path = encodeURIComponent(name);
     if (settings.socket !== undefined) return `${scheme}+unix:///${path}?socket=${encodeURIComponent(settings.socket)}`;
     return `${scheme}://${settings.bind ?? "localhost"}:${settings.port}/${path}`;
   };
   try {
-    const exports = await listExports(uri(""), { tls });
+    const exports = await listExports(uri(""), tls);
     context.out(`exports available: ${exports.length}\n`);
     for (const { name, description } of exports) {
       context.out(` export: '${name}'\n`);
@@ -45,9 +46,17 @@ export async function list(context: Context, settings: NbdSettings): Promise<num
   return 0;
 }
 
-async function describe(context: Context, uri: string, tls: TlsCredentials | undefined): Promise<void> {
-  const contexts = await listMetaContexts(uri, { tls });
-  const client = await connectNbd(uri, { tls });
+async function credentials(context: Context, id: string): Promise<ClientTlsOptions> {
+  try {
+    return await clientCredentials(context, id);
+  } catch (error) {
+    throw new CommandError(`Failed to get TLS creds: ${messageOf(error)}`);
+  }
+}
+
+async function describe(context: Context, uri: string, tls: ClientTlsOptions): Promise<void> {
+  const contexts = await listMetaContexts(uri, tls);
+  const client = await connectNbd(uri, tls);
   const names = FLAGS.filter(([flag]) => client.has(flag)).map(([, name]) => name);
   const bits = FLAGS.reduce((sum, [flag]) => sum | (client.has(flag) ? flag : 0), TransmissionFlag.HAS_FLAGS as number);
   const { minimum, preferred, maximum } = client.blockSize;

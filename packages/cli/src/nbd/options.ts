@@ -65,6 +65,7 @@ export interface NbdSettings {
   readonly bitmaps: readonly string[];
   readonly allocationDepth: boolean;
   readonly tlsCreds: string | undefined;
+  readonly tlsHostname: string | undefined;
   readonly fork: boolean;
   readonly pidFile: string | undefined;
   readonly verbose: boolean;
@@ -106,6 +107,7 @@ export function readSettings(context: Context, options: Arguments): NbdSettings 
     bitmaps: options.all("B"),
     allocationDepth: options.has("A"),
     tlsCreds: options.value("tls-creds"),
+    tlsHostname: options.value("tls-hostname"),
     fork: options.has("fork"),
     pidFile: options.value("pid-file"),
     verbose: options.has("v"),

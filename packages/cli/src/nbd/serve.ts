@@ -1,17 +1,17 @@
 import { existsSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { NbdServer } from "@softmetal/nbd";
-import { listen, type NbdListener, serverTls } from "@softmetal/nbd/node";
+import { listen, type NbdListener } from "@softmetal/nbd/node";
 import { CommandError, type Context, errnoText, messageOf } from "../img/support/context.js";
-import { readTlsCredentials } from "../img/support/nbd-file.js";
 import { type OpenImage, openImage } from "../img/support/open.js";
 import { openTemporaryOverlay } from "../img/support/overlay.js";
+import { serverCredentials } from "../img/support/tls-objects.js";
 import { dirtyBitmap, ServedDisk } from "./disk.js";
 import type { NbdSettings } from "./options.js";
 
 /** Opens the image and serves it until the last client has left (or, with `-t`, until a signal). */
 export async function serve(context: Context, settings: NbdSettings, ready: () => void): Promise<number> {
-  const tls = settings.tlsCreds === undefined ? undefined : tlsFor(context, settings.tlsCreds);
+  const tls = settings.tlsCreds === undefined ? undefined : await tlsFor(context, settings.tlsCreds);
   const image = await openServed(context, settings);
   try {
     const server = new NbdServer({ exports: [exportOf(image, settings)], tls });
@@ -23,14 +23,12 @@ export async function serve(context: Context, settings: NbdSettings, ready: () =
   return 0;
 }
 
-function tlsFor(context: Context, id: string) {
-  let credentials: ReturnType<typeof readTlsCredentials>;
+async function tlsFor(context: Context, id: string) {
   try {
-    credentials = readTlsCredentials(context, id, "server");
+    return await serverCredentials(context, id);
   } catch (error) {
     throw new CommandError(`Failed to get TLS creds: ${messageOf(error)}`);
   }
-  return serverTls(credentials, context.tlsCredentials.get(id)!.verifyPeer);
 }
 
 async function openServed(context: Context, settings: NbdSettings): Promise<OpenImage> {

@@ -1,17 +1,14 @@
-import { type ExecFileOptions, execFile, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { promisify } from "node:util";
-import { connectNbd } from "@softmetal/nbd/node";
+import { type ConnectOptions, connectNbd } from "@softmetal/nbd/node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { makeCertificates, reachable, run, writePskKeys } from "../../../nbd/test/peers.js";
 import { CapturedTerminal } from "../../src/img/support/terminal.js";
 import { main as nbd } from "../../src/nbd/main.js";
 import { have, Workshop } from "../img/side-by-side.js";
 
-/** Peers run beside the server in this process, so never synchronously, and never forever. */
-const run = (program: string, args: string[], options: ExecFileOptions = {}) =>
-  promisify(execFile)(program, args, { timeout: 10_000, ...options, encoding: "utf8" });
 const MIB = 1 << 20;
 const workshop = new Workshop();
 const path = (name: string) => join(workshop.ours, name);
@@ -22,27 +19,17 @@ async function serving(
   args: string[],
   uri: string,
   work: () => Promise<void>,
+  options: ConnectOptions = {},
 ): Promise<{ status: number; terminal: CapturedTerminal }> {
   const terminal = new CapturedTerminal();
   const serving = nbd(["-t", ...args], "qemu-nbd", terminal);
   try {
-    await reachable(uri);
+    await reachable(uri, options);
     await work();
   } finally {
     process.emit("SIGTERM", "SIGTERM");
   }
   return { status: await serving, terminal };
-}
-
-async function reachable(uri: string): Promise<void> {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      return await (await connectNbd(uri)).close();
-    } catch (error) {
-      if (attempt >= 100) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
 }
 
 const sha = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
@@ -183,94 +170,37 @@ describe.skipIf(!have("qemu-img", "qemu-io", "nbdinfo", "nbdcopy"))("softmetal n
     );
   });
 
-  it.skipIf(!have("openssl"))("serves over TLS to QEMU", async () => {
-    const openssl = (...args: string[]) => run("openssl", args, { cwd: workshop.ours });
-    const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-    const usage = ["-addext", "basicConstraints=critical,CA:true", "-addext", "keyUsage=critical,keyCertSign"];
-    await openssl(
-      "req",
-      "-x509",
-      ...key,
-      "-keyout",
-      "ca-key.pem",
-      "-out",
-      "ca-cert.pem",
-      "-subj",
-      "/CN=ca",
-      "-days",
-      "2",
-      ...usage,
-    );
-    for (const name of ["server", "client"]) {
-      await openssl(
-        "req",
-        ...key,
-        "-keyout",
-        `${name}-key.pem`,
-        "-out",
-        `${name}.csr`,
-        "-subj",
-        "/CN=localhost",
-        "-addext",
-        "subjectAltName=DNS:localhost,IP:127.0.0.1",
-      );
-      await openssl(
-        "x509",
-        "-req",
-        "-in",
-        `${name}.csr`,
-        "-CA",
-        "ca-cert.pem",
-        "-CAkey",
-        "ca-key.pem",
-        "-CAcreateserial",
-        "-out",
-        `${name}-cert.pem`,
-        "-days",
-        "2",
-        "-copy_extensions",
-        "copy",
-      );
-    }
-    const port = 20_000 + (process.pid % 20_000);
-    const object = (endpoint: string) => `tls-creds-x509,id=tls0,dir=${workshop.ours},endpoint=${endpoint}`;
-    const terminal = new CapturedTerminal();
-    const options = [
-      "-t",
-      "-e",
-      "0",
-      "-p",
-      String(port),
-      "--object",
-      object("server"),
-      "--tls-creds",
-      "tls0",
-      path("a.qcow2"),
-    ];
-    const serving = nbd(options, "qemu-nbd", terminal);
-    try {
-      for (let attempt = 0; attempt < 100; attempt++) {
-        const uri = `nbds://localhost:${port}/?tls-certificates=${workshop.ours}`;
-        const size = await run("nbdinfo", ["--size", uri]).catch(() => undefined);
-        if (size?.stdout.trim() === String(8 * MIB)) break;
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
-      const image = `driver=raw,file.driver=nbd,file.host=localhost,file.port=${port},file.tls-creds=tls0`;
-      const { stdout } = await run("qemu-io", [
-        "--object",
-        object("client"),
-        "--image-opts",
-        "-r",
-        "-c",
-        "read -P 1 0 1M",
-        image,
-      ]);
-      expect(stdout).not.toContain("fail");
+  /** QEMU and libnbd read through TLS; who has no credentials is refused. */
+  async function servesTls(kind: "x509" | "psk", more: string, uriOf: (port: number) => string): Promise<void> {
+    const port = 20_000 + (process.pid % 20_000) + (kind === "psk" ? 1 : 0);
+    const object = (endpoint: string) => `tls-creds-${kind},id=tls0,dir=${workshop.ours},endpoint=${endpoint}`;
+    const tls = ["--object", object("server"), "--tls-creds", "tls0"];
+    const uri = uriOf(port);
+    const client = ["--object", object("client") + more];
+    const image = `driver=raw,file.driver=nbd,file.host=localhost,file.port=${port},file.tls-creds=tls0`;
+    const work = async (): Promise<void> => {
+      expect((await run("nbdinfo", ["--size", uri])).stdout).toBe(`${8 * MIB}\n`);
+      const reads = [...client, "--image-opts", "-r", "-c", "read -P 1 0 1M", image];
+      expect((await run("qemu-io", reads)).stdout).not.toContain("fail");
+      expect((await workshop.own("qemu-io", reads)).stdout).toContain("read 1048576/1048576");
+      const listed = new CapturedTerminal();
+      const list = ["-L", ...client, "--tls-creds", "tls0", "-b", "localhost", "-p", String(port)];
+      expect(await nbd(list, "qemu-nbd", listed)).toBe(0);
+      expect(listed.stdout).toBe((await run("qemu-nbd", list)).stdout);
       await expect(run("qemu-img", ["info", `nbd://localhost:${port}`])).rejects.toThrow(/TLS/);
-    } finally {
-      process.emit("SIGTERM", "SIGTERM");
-      await serving;
-    }
+      expect((await workshop.own("qemu-img", ["info", `nbd://localhost:${port}`])).stderr).toContain("requires TLS");
+    };
+    await serving(["-e", "0", "-p", String(port), ...tls, path("a.qcow2")], uri, work, { allowLocalFiles: true });
+  }
+
+  it.skipIf(!have("openssl", "qemu-nbd"))("serves over TLS with certificates", async () => {
+    await makeCertificates(workshop.ours);
+    await servesTls("x509", "", (port) => `nbds://localhost:${port}/?tls-certificates=${workshop.ours}`);
+  });
+
+  it.skipIf(!have("qemu-nbd"))("serves over TLS with pre-shared keys", async () => {
+    const keys = writePskKeys(workshop.ours);
+    await servesTls("psk", ",username=alice", (port) => `nbds://alice@localhost:${port}/?tls-psk-file=${keys}`);
   });
 
   it.each([

@@ -1,12 +1,13 @@
 import { imageErrorText } from "./image-errors.js";
 import type { Terminal } from "./terminal.js";
+import type { TlsObject } from "./tls-objects.js";
 
 /** One run of a command: who it is, where it prints, and the objects its options defined. */
 export class Context {
   /** `--object secret,...`: passphrases by identifier. */
   readonly secrets = new Map<string, string>();
-  /** `--object tls-creds-x509,...`: folder and role by identifier. */
-  readonly tlsCredentials = new Map<string, { dir: string; endpoint: string; verifyPeer: boolean }>();
+  /** `--object tls-creds-x509,...` and `tls-creds-psk,...` by identifier. */
+  readonly tlsObjects = new Map<string, TlsObject>();
 
   constructor(
     /** The prefix of error lines: the name under which the program was started. */

@@ -1,9 +1,7 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { type NbdClient, NbdError, StateFlag } from "@softmetal/nbd";
-import { connectNbd, type TlsCredentials } from "@softmetal/nbd/node";
+import { type ClientTlsOptions, connectNbd } from "@softmetal/nbd/node";
 import type { FileExtent, RandomAccessFile } from "@softmetal/qcow2";
-import { CommandError, type Context, errnoText } from "./context.js";
+import { CommandError, errnoText } from "./context.js";
 
 /** An NBD export as the file under an image. */
 export class NbdFile implements RandomAccessFile {
@@ -13,10 +11,11 @@ export class NbdFile implements RandomAccessFile {
     readonly readOnly: boolean,
   ) {}
 
-  static async open(name: string, uri: string, readOnly: boolean, tls?: TlsCredentials): Promise<NbdFile> {
+  static async open(name: string, uri: string, readOnly: boolean, tls: ClientTlsOptions = {}): Promise<NbdFile> {
     let client: NbdClient;
     try {
-      client = await connectNbd(uri, { tls });
+      // Who may name an NBD server as the image, or in one, may as well name a local file.
+      client = await connectNbd(uri, { ...tls, allowLocalFiles: true });
     } catch (error) {
       throw new CommandError(connectMessage(uri, error));
     }
@@ -65,28 +64,4 @@ function connectMessage(uri: string, error: unknown): string {
   const socket = /[?&]socket=([^&]*)/.exec(uri)?.[1];
   const host = /^nbds?:\/\/([^/]*)/.exec(uri)?.[1] ?? "";
   return `Failed to connect to '${socket ?? (/:\d+$/.test(host) ? host : `${host}:10809`)}': ${system}`;
-}
-
-/** The PEM files of a `tls-creds-x509` object: `ca-cert.pem`, and `client-` or `server-cert.pem` and `-key.pem`. */
-export function readTlsCredentials(context: Context, id: string, endpoint: "client" | "server"): TlsCredentials {
-  const object = context.tlsCredentials.get(id);
-  if (object === undefined) throw new CommandError(`No TLS credentials with id '${id}'`);
-  if (object.endpoint !== endpoint) {
-    throw new CommandError(`Expecting TLS credentials with a ${endpoint} endpoint`);
-  }
-  const read = (name: string, required: boolean): Uint8Array | undefined => {
-    const path = join(object.dir, name);
-    try {
-      return readFileSync(path);
-    } catch (error) {
-      if (!required && (error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-      throw new CommandError(`Unable to access credentials ${path}: ${errnoText(error) ?? String(error)}`);
-    }
-  };
-  const required = endpoint === "server";
-  return {
-    ca: read("ca-cert.pem", true),
-    cert: read(`${endpoint}-cert.pem`, required),
-    key: read(`${endpoint}-key.pem`, required),
-  };
 }

@@ -1,12 +1,19 @@
 import { readFileSync } from "node:fs";
 import { CommandError, type Context, errnoText } from "./context.js";
-import { parseOptions, switchOption } from "./keyval.js";
+import { parseOptions } from "./keyval.js";
+import { TLS_OPTIONS, tlsObject } from "./tls-objects.js";
+
+/** The options of each type of object, beside `qom-type` and `id`. */
+const KNOWN: Readonly<Record<string, readonly string[]>> = {
+  secret: ["data", "file", "format", "keyid", "iv"],
+  ...TLS_OPTIONS,
+};
 
 /** Defines what `--object type,id=...` describes: a secret or TLS credentials. */
 export function defineObject(context: Context, text: string): void {
   const options = parseOptions(text, "qom-type");
   const type = options.get("qom-type");
-  if (type !== "secret" && type !== "tls-creds-x509") {
+  if (type === undefined || !Object.hasOwn(KNOWN, type)) {
     throw new CommandError(
       type === undefined ? "Parameter 'qom-type' is missing" : `Parameter 'qom-type' does not accept value '${type}'`,
     );
@@ -19,17 +26,13 @@ export function defineObject(context: Context, text: string): void {
         "Identifiers consist of letters, digits, '-', '.', '_', starting with a letter.",
     );
   }
-  if (context.secrets.has(id) || context.tlsCredentials.has(id)) {
+  const unexpected = [...options.keys()].find((key) => !["qom-type", "id", ...KNOWN[type]].includes(key));
+  if (unexpected !== undefined) throw new CommandError(`Parameter '${unexpected}' is unexpected`);
+  if (context.secrets.has(id) || context.tlsObjects.has(id)) {
     throw new CommandError(`attempt to add duplicate property '${id}' to object (type 'container')`);
   }
-  if (type === "secret") {
-    context.secrets.set(id, secretValue(options));
-    return;
-  }
-  const dir = options.get("dir");
-  if (dir === undefined) throw new CommandError("Missing 'dir' property value");
-  const verifyPeer = switchOption("verify-peer", options.get("verify-peer") ?? "on");
-  context.tlsCredentials.set(id, { dir, endpoint: options.get("endpoint") ?? "client", verifyPeer });
+  if (type === "secret") context.secrets.set(id, secretValue(options));
+  else context.tlsObjects.set(id, tlsObject(context, type, options));
 }
 
 function secretValue(options: ReadonlyMap<string, string>): string {

@@ -220,11 +220,13 @@ export async function openFile(
 ): Promise<RandomAccessFile> {
   const driver = options.driver ?? "file";
   if (driver === "nbd") {
-    const { NbdFile, readTlsCredentials } = await import("./nbd-file.js");
-    const tls = options["tls-creds"];
-    const credentials = tls === undefined ? undefined : readTlsCredentials(context, String(tls), "client");
+    const { NbdFile } = await import("./nbd-file.js");
+    const { clientCredentials } = await import("./tls-objects.js");
+    const id = options["tls-creds"];
+    const tls = id === undefined ? {} : await clientCredentials(context, String(id));
+    const tlsHostname = options["tls-hostname"] === undefined ? undefined : String(options["tls-hostname"]);
     const uri = nbdUri(options);
-    return NbdFile.open(uri, uri, readOnly, credentials);
+    return NbdFile.open(uri, uri, readOnly, { ...tls, tlsHostname });
   }
   if (driver === "http" || driver === "https") {
     if (!readOnly) throw new CommandError("block device is read-only: a file on a web server cannot be written");
