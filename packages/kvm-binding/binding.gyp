@@ -14,6 +14,7 @@
             "native/mapping.c",
             "native/memory.c",
             "native/object.c",
+            "native/stats.c",
             "native/system.c",
             "native/values.c",
             "native/vcpu.c",

@@ -12,6 +12,7 @@ NAPI_MODULE_INIT() {
   vm_init(env, exports);
   vcpu_init(env, exports);
   device_init(env, exports);
+  stats_init(env, exports);
   memory_init(env, exports);
   mapping_init(env, exports);
   events_init(env, exports);

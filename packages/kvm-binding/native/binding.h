@@ -10,7 +10,8 @@
 #ifndef SOFTMETAL_KVM_BINDING_H
 #define SOFTMETAL_KVM_BINDING_H
 
-#include <linux/kvm.h>
+#include "newer.h"
+
 #include <node_api.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -32,7 +33,16 @@ enum {
   FAILED_REFUSED = -10008,
 };
 
-enum object_kind { OBJECT_SYSTEM, OBJECT_VM, OBJECT_VCPU, OBJECT_DEVICE, OBJECT_MEMORY, OBJECT_EVENTFD };
+enum object_kind {
+  OBJECT_SYSTEM,
+  OBJECT_VM,
+  OBJECT_VCPU,
+  OBJECT_DEVICE,
+  OBJECT_MEMORY,
+  OBJECT_EVENTFD,
+  OBJECT_STATS,
+  OBJECT_GUEST_MEMFD,
+};
 
 struct environment;
 
@@ -42,6 +52,8 @@ struct region {
   uint32_t slot;
   uint64_t guest_phys_addr;
   uint64_t size;
+  /* A descriptor of its own of a guest_memfd, -1 for none: closing the last one would take the memory away. */
+  int guest_memfd;
   /* Either a mapping of a memory object that this region owns... */
   void *map;
   /* ...or a reference to a view of a SharedArrayBuffer, which belongs to one thread's environment. */
@@ -73,7 +85,8 @@ struct object {
     struct {
       uint64_t size;
       bool huge_pages;
-    } memory;
+      bool mappable; /* of a guest_memfd: this process may touch it */
+    } memory; /* also of a guest_memfd */
   } u;
 };
 
@@ -154,5 +167,6 @@ void vm_init(napi_env env, napi_value exports);
 void vcpu_init(napi_env env, napi_value exports);
 void vcpu_destroy(struct object *vcpu);
 void device_init(napi_env env, napi_value exports);
+void stats_init(napi_env env, napi_value exports);
 
 #endif

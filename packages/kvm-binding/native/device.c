@@ -27,7 +27,7 @@ static napi_value js_attribute(napi_env env, napi_callback_info info) {
   }
   int result = handle_get(env, argv[0], (enum object_kind)kind, &object);
   if (result != 0) return value_number(env, result);
-  if (kind == OBJECT_MEMORY || kind == OBJECT_EVENTFD) return value_number(env, FAILED_ARGUMENT);
+  if (kind > OBJECT_DEVICE) return value_number(env, FAILED_ARGUMENT);
   if (!get_u32(env, argv[3], &argument.group) || !get_u64(env, argv[4], &attribute)) {
     return value_number(env, FAILED_ARGUMENT);
   }

@@ -1,11 +1,13 @@
 /*
  * One line per ioctl whose argument can be described: name, the descriptor it belongs to, the argument's shape,
- * the size of its fixed part, and for a counted array the size of an element and where the count (a __u32) is.
+ * the size of its fixed part, and for a counted array the size of an element and where the count is (a __u32; a __u64
+ * for SHAPE_LONG_ARRAY).
  * The ioctls that carry pointers, make descriptors or need a check of their own are functions in the other files.
  */
 #define NONE(name, kind) ROW_AS(#name, name, kind, SHAPE_NONE, 0, 0, 0)
 #define INTEGER(name, kind) ROW_AS(#name, name, kind, SHAPE_INTEGER, 0, 0, 0)
 #define STRUCT(name, kind, type) ROW_AS(#name, name, kind, SHAPE_STRUCT, sizeof(type), 0, 0)
+#define SIZED(name, kind, type, size) ROW_AS(#name, name, kind, SHAPE_SIZED, sizeof(type), 0, offsetof(type, size))
 #define ARRAY(name, kind, type, element, count) ROW_AS(#name, name, kind, SHAPE_ARRAY, sizeof(type), element, offsetof(type, count))
 
 NONE(KVM_GET_API_VERSION, OBJECT_SYSTEM)
@@ -44,6 +46,8 @@ STRUCT(KVM_SET_CLOCK, OBJECT_VM, struct kvm_clock_data)
 ROW_AS("KVM_GET_TSC_KHZ (vm)", KVM_GET_TSC_KHZ, OBJECT_VM, SHAPE_NONE, 0, 0, 0)
 ROW_AS("KVM_SET_TSC_KHZ (vm)", KVM_SET_TSC_KHZ, OBJECT_VM, SHAPE_INTEGER, 0, 0, 0)
 NONE(KVM_RESET_DIRTY_RINGS, OBJECT_VM)
+STRUCT(KVM_SET_MEMORY_ATTRIBUTES, OBJECT_VM, struct kvm_memory_attributes)
+STRUCT(KVM_HYPERV_EVENTFD, OBJECT_VM, struct kvm_hyperv_eventfd)
 ARRAY(KVM_SET_PMU_EVENT_FILTER, OBJECT_VM, struct kvm_pmu_event_filter, sizeof(__u64), nevents)
 
 STRUCT(KVM_GET_REGS, OBJECT_VCPU, struct kvm_regs)
@@ -84,12 +88,16 @@ STRUCT(KVM_SET_VAPIC_ADDR, OBJECT_VCPU, struct kvm_vapic_addr)
 STRUCT(KVM_X86_SETUP_MCE, OBJECT_VCPU, __u64)
 STRUCT(KVM_X86_SET_MCE, OBJECT_VCPU, struct kvm_x86_mce)
 STRUCT(KVM_ENABLE_CAP, OBJECT_VCPU, struct kvm_enable_cap)
-ROW(KVM_GET_NESTED_STATE, OBJECT_VCPU, SHAPE_SIZED, sizeof(struct kvm_nested_state), 0,
-    offsetof(struct kvm_nested_state, size))
-ROW(KVM_SET_NESTED_STATE, OBJECT_VCPU, SHAPE_SIZED, sizeof(struct kvm_nested_state), 0,
-    offsetof(struct kvm_nested_state, size))
+SIZED(KVM_GET_NESTED_STATE, OBJECT_VCPU, struct kvm_nested_state, size)
+SIZED(KVM_SET_NESTED_STATE, OBJECT_VCPU, struct kvm_nested_state, size)
+ROW_AS("KVM_GET_SUPPORTED_HV_CPUID (vcpu)", KVM_GET_SUPPORTED_HV_CPUID, OBJECT_VCPU, SHAPE_ARRAY,
+       sizeof(struct kvm_cpuid2), sizeof(struct kvm_cpuid_entry2), offsetof(struct kvm_cpuid2, nent))
+ROW(KVM_GET_REG_LIST, OBJECT_VCPU, SHAPE_LONG_ARRAY, sizeof(struct kvm_reg_list), sizeof(__u64),
+    offsetof(struct kvm_reg_list, n))
+STRUCT(KVM_PRE_FAULT_MEMORY, OBJECT_VCPU, struct kvm_pre_fault_memory)
 
 #undef NONE
 #undef INTEGER
 #undef STRUCT
 #undef ARRAY
+#undef SIZED

@@ -7,10 +7,10 @@
 
 #define CAP_DIRTY_LOG_RING 192
 #define CAP_DIRTY_LOG_RING_ACQ_REL 223
-/* Its argument is the address of a field that the kernel writes at any later time; no buffer here lives that long. */
+/* Its argument is the address of something for the kernel to write; callers here have no addresses. */
 #define CAP_HYPERV_ENLIGHTENED_VMCS 163
 
-enum shape { SHAPE_NONE, SHAPE_INTEGER, SHAPE_STRUCT, SHAPE_ARRAY, SHAPE_SIZED, SHAPE_XSAVE };
+enum shape { SHAPE_NONE, SHAPE_INTEGER, SHAPE_STRUCT, SHAPE_ARRAY, SHAPE_LONG_ARRAY, SHAPE_SIZED, SHAPE_XSAVE };
 
 struct row {
   const char *name;
@@ -54,6 +54,12 @@ void object_leave(struct object *object) {
   if (object->kind == OBJECT_VCPU) atomic_store(&object->u.vcpu.busy, 0);
 }
 
+static uint64_t long_word_at(const uint8_t *data, uint32_t offset) {
+  uint64_t word;
+  memcpy(&word, data + offset, sizeof word);
+  return word;
+}
+
 static uint32_t word_at(const uint8_t *data, uint32_t offset) {
   uint32_t word;
   memcpy(&word, data + offset, sizeof word);
@@ -64,6 +70,11 @@ static int check_buffer(const struct row *row, const struct object *object, cons
   uint64_t needed = row->fixed;
   if (length < needed) return FAILED_TOO_SMALL;
   if (row->shape == SHAPE_ARRAY) needed += (uint64_t)word_at(data, row->count_offset) * row->element;
+  if (row->shape == SHAPE_LONG_ARRAY) {
+    uint64_t count = long_word_at(data, row->count_offset);
+    if (count > UINT32_MAX) return FAILED_TOO_SMALL;
+    needed += count * row->element;
+  }
   if (row->shape == SHAPE_SIZED && word_at(data, row->count_offset) > needed) {
     needed = word_at(data, row->count_offset);
   }

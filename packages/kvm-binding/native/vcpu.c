@@ -18,6 +18,10 @@ static int run(napi_env env, struct object *vcpu) {
     int error = errno;
     /* A processor that was waiting for its start-up message got it: the kernel wants to be called again. */
     if (error == EAGAIN) continue;
+    /* The one exit that comes with an error; after any other error the reason is an older one's. */
+    if ((error == EFAULT || error == EHWPOISON) && page->exit_reason == KVM_EXIT_MEMORY_FAULT) {
+      return KVM_EXIT_MEMORY_FAULT;
+    }
     if (error != EINTR) return -error;
     bool kicked = __atomic_exchange_n(&page->immediate_exit, 0, __ATOMIC_SEQ_CST) != 0;
     /* The watchdog's signals stay in here; a kick and anybody else's signal are the caller's business. */
@@ -140,10 +144,36 @@ static napi_value js_set_signal_mask(napi_env env, napi_callback_info info) {
   return value_number(env, result);
 }
 
+/* oneReg(vcpu, set, id, bytes): the register's value goes from or to the bytes, as many as the id says */
+static napi_value js_one_reg(napi_env env, napi_callback_info info) {
+  napi_value argv[4];
+  struct object *vcpu = NULL;
+  bool set = false;
+  uint64_t id;
+  uint8_t *data = NULL;
+  size_t length = 0;
+  if (!arguments(env, info, 4, argv)) return NULL;
+  int result = handle_get(env, argv[0], OBJECT_VCPU, &vcpu);
+  if (result != 0) return value_number(env, result);
+  if (napi_get_value_bool(env, argv[1], &set) != napi_ok || !get_u64(env, argv[2], &id) ||
+      !get_bytes(env, argv[3], &data, &length)) {
+    return value_number(env, FAILED_ARGUMENT);
+  }
+  if (length < (size_t)1 << ((id & KVM_REG_SIZE_MASK) >> KVM_REG_SIZE_SHIFT)) {
+    return value_number(env, FAILED_TOO_SMALL);
+  }
+  struct kvm_one_reg argument = {.id = id, .addr = (uintptr_t)data};
+  if (!object_enter(vcpu)) return value_number(env, FAILED_BUSY);
+  if (kvm_ioctl(vcpu->fd, set ? KVM_SET_ONE_REG : KVM_GET_ONE_REG, (uintptr_t)&argument) < 0) result = -errno;
+  object_leave(vcpu);
+  return value_number(env, result);
+}
+
 void vcpu_init(napi_env env, napi_value exports) {
   set_function(env, exports, "createRunner", js_create_runner);
   set_function(env, exports, "kick", js_kick);
   set_function(env, exports, "mapRun", js_map_run);
   set_function(env, exports, "mapDirtyRing", js_map_dirty_ring);
   set_function(env, exports, "setSignalMask", js_set_signal_mask);
+  set_function(env, exports, "oneReg", js_one_reg);
 }

@@ -138,6 +138,19 @@ export function failure(operation: string, result: number): KvmError {
   return new KvmError(code, operation, `${text} (${name})`, name);
 }
 
+/**
+ * The typed error for what JavaScript itself says about a view's memory: gone with the handle it belonged to, too short,
+ * or given a value of the wrong type (a bigint where a number belongs).
+ */
+export function viewFailure(error: unknown, operation: string, buffer?: ArrayBufferLike): KvmError {
+  if (error instanceof KvmError) return error;
+  if (buffer?.byteLength === 0) {
+    return new KvmError("closed", operation, "the memory was given up with the handle it belonged to");
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return new KvmError(error instanceof RangeError ? "out-of-range" : "invalid-argument", operation, message);
+}
+
 function withOperation(operation: string, [code, text]: [KvmErrorCode, string]): [KvmErrorCode, string, string] {
   return [code, operation, text];
 }

@@ -74,7 +74,7 @@ export class EventFd extends KernelObject {
     this.#watcher = watcher;
   }
 
-  /** Ends `watch`. */
+  /** Ends `watch`; nothing to do after `dispose`, which does it too. */
   unwatch(): void {
     if (this.#watcher !== undefined) native().unwatch(this.#watcher);
     this.#watcher = undefined;
@@ -82,11 +82,13 @@ export class EventFd extends KernelObject {
 
   /** Lets the process end although this is being watched. */
   unref(): void {
+    checked("EventFd.unref", native().fd(this.#native)); // not of a closed one
     if (this.#watcher !== undefined) native().watchReference(this.#watcher, false);
   }
 
   /** Undoes `unref`. */
   ref(): void {
+    checked("EventFd.ref", native().fd(this.#native));
     if (this.#watcher !== undefined) native().watchReference(this.#watcher, true);
   }
 

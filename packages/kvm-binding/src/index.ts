@@ -39,6 +39,7 @@ export {
   Msi,
   MsrEntry,
   Msrs,
+  NestedStateHeader,
   PicState,
   PitState,
 } from "./abi/vm.js";
@@ -46,9 +47,10 @@ export type { Address } from "./arguments.js";
 export { Device } from "./device.js";
 export { KvmError, type KvmErrorCode, KvmUnavailable, type KvmUnavailableReason } from "./errors.js";
 export { EventFd } from "./eventfd.js";
-export type { DetailExit, Exit, IoExit, MmioExit, OtherExit, PlainExit } from "./exits.js";
-export { createSharedMemory, dirtyBitmapBytes, GuestMemory } from "./memory.js";
+export type { DetailExit, Exit, InternalErrorExit, IoExit, MmioExit, OtherExit, PlainExit } from "./exits.js";
+export { createSharedMemory, dirtyBitmapBytes, GuestMemfd, GuestMemory } from "./memory.js";
 export { type CoalescedAccess, CoalescedMmioRing, type DirtyPage, DirtyRing } from "./rings.js";
+export { type Statistic, Stats } from "./stats.js";
 export { Kvm } from "./system.js";
 export { Vcpu } from "./vcpu.js";
-export { type IoEventFd, type IrqFd, type UserMemoryRegion, Vm } from "./vm.js";
+export { type IoEventFd, type IrqFd, type UserMemoryRegion, type UserMemoryRegion2, Vm } from "./vm.js";

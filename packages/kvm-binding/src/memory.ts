@@ -25,11 +25,10 @@ export function createSharedMemory(bytes: number): Uint8Array {
 }
 
 /**
- * Guest memory of any size (a Linux memfd), seen through windows: each an ArrayBuffer over a part of it, with a mapping
- * of its own. Windows may overlap, and other threads that `attach` open their own. Zeroed, and only what is touched
- * takes up memory.
+ * Memory seen through windows: each an ArrayBuffer over a part of it, with a mapping of its own. Windows may overlap, and
+ * other threads that `attach` open their own. Zeroed, and only what is touched takes up memory.
  */
-export class GuestMemory extends KernelObject {
+export abstract class WindowedMemory extends KernelObject {
   readonly #native: NativeHandle;
   readonly #windows = new Set<WeakRef<ArrayBuffer>>();
 
@@ -37,20 +36,6 @@ export class GuestMemory extends KernelObject {
   constructor(handle: NativeHandle) {
     super(handle);
     this.#native = handle;
-  }
-
-  /** `size` bytes, a multiple of 4096; of huge pages (reserved by the administrator) if asked. */
-  static create(size: number, options: { hugePages?: boolean } = {}): GuestMemory {
-    const operation = "GuestMemory.create";
-    const { hugePages = false } = check.object(operation, "options", options);
-    return new GuestMemory(
-      made(operation, native().createMemory(check.size(operation, "size", size), Boolean(hugePages))),
-    );
-  }
-
-  /** This thread's handle on memory that another thread holds, by its `handle`. */
-  static attach(handle: number): GuestMemory {
-    return new GuestMemory(attach(kinds.memory, "GuestMemory.attach", handle));
   }
 
   /** Its size in bytes. */
@@ -74,6 +59,7 @@ export class GuestMemory extends KernelObject {
 
   /** Detaches a window and unmaps it now. */
   closeWindow(window: ArrayBuffer): void {
+    checked("GuestMemory.closeWindow", native().fd(this.#native)); // a closed one has no windows
     for (const known of this.#windows) {
       if (known.deref() !== window) continue;
       this.#windows.delete(known);
@@ -90,6 +76,34 @@ export class GuestMemory extends KernelObject {
     }
     this.#windows.clear();
     super.dispose();
+  }
+}
+
+/** Guest memory of any size (a Linux memfd). */
+export class GuestMemory extends WindowedMemory {
+  /** `size` bytes, a multiple of 4096; of huge pages (reserved by the administrator) if asked. */
+  static create(size: number, options: { hugePages?: boolean } = {}): GuestMemory {
+    const operation = "GuestMemory.create";
+    const { hugePages = false } = check.object(operation, "options", options);
+    return new GuestMemory(
+      made(operation, native().createMemory(check.size(operation, "size", size), Boolean(hugePages))),
+    );
+  }
+
+  /** This thread's handle on memory that another thread holds, by its `handle`. */
+  static attach(handle: number): GuestMemory {
+    return new GuestMemory(attach(kinds.memory, "GuestMemory.attach", handle));
+  }
+}
+
+/**
+ * Memory that belongs to one VM (`Vm.createGuestMemfd`). It has windows if it was made with `GuestMemfdFlags.MMAP` and
+ * `INIT_SHARED`; without them only the guest reaches it.
+ */
+export class GuestMemfd extends WindowedMemory {
+  /** This thread's handle on one that another thread holds, by its `handle`. */
+  static attach(handle: number): GuestMemfd {
+    return new GuestMemfd(attach(kinds.guestMemfd, "GuestMemfd.attach", handle));
   }
 }
 

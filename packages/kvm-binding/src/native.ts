@@ -8,7 +8,7 @@ import { KvmUnavailable } from "./errors.js";
 export type NativeHandle = object & { readonly native: unique symbol };
 
 /** The kinds of kernel object; native/binding.h has the same numbers. */
-export const kinds = { system: 0, vm: 1, vcpu: 2, device: 3, memory: 4, eventfd: 5 } as const;
+export const kinds = { system: 0, vm: 1, vcpu: 2, device: 3, memory: 4, eventfd: 5, stats: 6, guestMemfd: 7 } as const;
 export type Kind = (typeof kinds)[keyof typeof kinds];
 
 /** The addon's functions. Numbers below zero are failures. */
@@ -31,9 +31,12 @@ export interface Native {
     slot: number,
     flags: number,
     guestPhysAddr: number | bigint,
-    memory: Uint8Array | NativeHandle,
+    memory: Uint8Array | NativeHandle | undefined,
     offset: number,
     size: number,
+    extended: boolean,
+    guestMemfd: NativeHandle | undefined,
+    guestMemfdOffset: number,
   ): number;
   deleteUserMemoryRegion(vm: NativeHandle, slot: number): number;
   ioeventfd(
@@ -49,6 +52,9 @@ export interface Native {
   kick(vcpu: NativeHandle): number;
   mapRun(vcpu: NativeHandle): ArrayBuffer | number;
   mapDirtyRing(vcpu: NativeHandle): ArrayBuffer | number;
+  oneReg(vcpu: NativeHandle, set: boolean, id: number | bigint, value: Uint8Array): number;
+  getStatsFd(handle: NativeHandle, kind: Kind): NativeHandle | number;
+  readStats(stats: NativeHandle, offset: number, bytes: Uint8Array): number;
   setSignalMask(vcpu: NativeHandle, mask: Uint8Array | null): number;
   deviceAttribute(
     handle: NativeHandle,
@@ -59,6 +65,7 @@ export interface Native {
     value?: Uint8Array,
   ): number;
   createMemory(size: number, hugePages: boolean): NativeHandle | number;
+  createGuestMemfd(vm: NativeHandle, size: number, flags: number): NativeHandle | number;
   memorySize(memory: NativeHandle): number;
   memoryWindow(memory: NativeHandle, offset: number, length: number): ArrayBuffer | number;
   unmap(buffer: ArrayBuffer): void;

@@ -22,6 +22,8 @@ import {
   type MsrEntry,
   Msrs,
   NestedStateHeader,
+  PreFaultMemory,
+  RegList,
   TprAccessControl,
 } from "./abi/vm.js";
 import * as check from "./arguments.js";
@@ -31,12 +33,15 @@ import { type Exit, Exits } from "./exits.js";
 import { attach, checked, ioctl, made } from "./handle.js";
 import { kinds, type NativeHandle, native } from "./native.js";
 import { CoalescedMmioRing, DirtyRing } from "./rings.js";
+import { Stats } from "./stats.js";
 
 const MpStateStruct = struct("kvm_mp_state", { mp_state: u32 });
 const Interrupt = struct("kvm_interrupt", { irq: u32 });
 const VapicAddress = struct("kvm_vapic_addr", { vapic_addr: u64 });
 const Quadword = struct("__u64", { value: u64 });
 
+/** Far more than x86 has. */
+const MAX_LISTED_REGISTERS = 1024;
 /** The kernel's limit of CPUID entries (`KVM_MAX_CPUID_ENTRIES`). */
 const MAX_CPUID_ENTRIES = 256;
 
@@ -212,6 +217,32 @@ export class Vcpu extends DeviceAttributes {
     return ioctl(this.#native, "KVM_SET_MSRS", check.elements("KVM_SET_MSRS", Msrs, msrs).bytes);
   }
 
+  /**
+   * `KVM_GET_REG_LIST` (`KVM_CAP_ONE_REG`): the registers of `getOneReg` that no other method has. Every MSR of
+   * `Kvm.getMsrIndexList` is one too, and is not listed.
+   */
+  getRegList(): bigint[] {
+    const operation = "KVM_GET_REG_LIST";
+    const list = RegList.create(MAX_LISTED_REGISTERS);
+    ioctl(this.#native, operation, list.bytes);
+    return [...list];
+  }
+
+  /** `KVM_GET_ONE_REG` (`KVM_CAP_ONE_REG`): a register by its number, see `registerId`; those of x86 have 64 bits. */
+  getOneReg(id: check.Address): bigint {
+    const operation = "KVM_GET_ONE_REG";
+    const value = Quadword.create();
+    checked(operation, native().oneReg(this.#native, false, check.u64(operation, "id", id), value.$bytes));
+    return value.value;
+  }
+
+  /** `KVM_SET_ONE_REG`. */
+  setOneReg(id: check.Address, value: check.Address): void {
+    const operation = "KVM_SET_ONE_REG";
+    const bytes = Quadword.create({ value: BigInt(check.u64(operation, "value", value)) }).$bytes;
+    checked(operation, native().oneReg(this.#native, true, check.u64(operation, "id", id), bytes));
+  }
+
   /** `KVM_GET_LAPIC`: the registers of the in-kernel local APIC. */
   getLapic(): LapicState {
     const lapic = LapicState.create();
@@ -259,6 +290,25 @@ export class Vcpu extends DeviceAttributes {
   /** `KVM_SET_CPUID2`: what the CPUID instruction answers; before the first run. */
   setCpuid2(cpuid: List<CpuidEntry> | Iterable<Input<CpuidEntry> | CpuidEntry>): void {
     ioctl(this.#native, "KVM_SET_CPUID2", check.elements("KVM_SET_CPUID2", Cpuid, cpuid).bytes);
+  }
+
+  /** `KVM_GET_SUPPORTED_HV_CPUID` of a vCPU: the Hyper-V leaves with what this vCPU has enabled. */
+  getSupportedHvCpuid(): List<CpuidEntry> {
+    const cpuid = Cpuid.create(MAX_CPUID_ENTRIES);
+    ioctl(this.#native, "KVM_GET_SUPPORTED_HV_CPUID (vcpu)", cpuid.bytes);
+    return cpuid;
+  }
+
+  /**
+   * `KVM_PRE_FAULT_MEMORY` (`KVM_CAP_PRE_FAULT_MEMORY`): maps guest memory before the guest touches it. Address and size
+   * are multiples of 4096. Returns how many bytes were done: all, unless a signal came.
+   */
+  preFaultMemory(guestPhysAddr: check.Address, bytes: check.Address): bigint {
+    const operation = "KVM_PRE_FAULT_MEMORY";
+    const size = BigInt(check.u64(operation, "bytes", bytes));
+    const range = PreFaultMemory.create({ gpa: BigInt(check.u64(operation, "guestPhysAddr", guestPhysAddr)), size });
+    ioctl(this.#native, operation, range.$bytes);
+    return size - range.size;
   }
 
   /** `KVM_TRANSLATE`: where the guest's current page tables take a linear address. */
@@ -343,7 +393,12 @@ export class Vcpu extends DeviceAttributes {
     ioctl(this.#native, "KVM_ENABLE_CAP", check.structure("KVM_ENABLE_CAP", EnableCap, { cap, flags, args }));
   }
 
-  /** `KVM_GET_NESTED_STATE`: header and data; `bytes` is what `Kvm.checkExtension(Cap.NESTED_STATE)` says. */
+  /** `KVM_GET_STATS_FD` of a vCPU (`KVM_CAP_BINARY_STATS_FD`). */
+  getStatsFd(): Stats {
+    return Stats.of(this.#native, kinds.vcpu);
+  }
+
+  /** `KVM_GET_NESTED_STATE`: a `NestedStateHeader` and data; `bytes` is what `Kvm.checkExtension(Cap.NESTED_STATE)` says. */
   getNestedState(bytes: number): Uint8Array {
     const size = check.integer("KVM_GET_NESTED_STATE", "bytes", bytes, 1 << 20);
     const state = new Uint8Array(Math.max(size, NestedStateHeader.size));

@@ -1,16 +1,19 @@
 import type { List } from "./abi/list.js";
-import { type Input, struct, u32, u64, type Values } from "./abi/struct.js";
+import { type Input, struct, u64, type Values } from "./abi/struct.js";
 import {
   ClockData,
   CoalescedZone,
   EnableCap,
+  HypervEventfd,
   Irqchip,
   IrqLevel,
   IrqRouting,
   type IrqRoutingEntry,
+  MemoryAttributes,
   Msi,
   PitConfig,
   PitState,
+  PmuEventFilter,
   ReinjectControl,
 } from "./abi/vm.js";
 import * as check from "./arguments.js";
@@ -19,20 +22,18 @@ import { Device } from "./device.js";
 import { KvmError } from "./errors.js";
 import { EventFd } from "./eventfd.js";
 import { attach, checked, ioctl, made, nativeOf } from "./handle.js";
-import { GuestMemory } from "./memory.js";
+import { GuestMemfd, GuestMemory } from "./memory.js";
 import { kinds, type NativeHandle, native } from "./native.js";
+import { Stats } from "./stats.js";
 import { Vcpu } from "./vcpu.js";
 
 const Quadword = struct("__u64", { value: u64 });
-const PmuEventFilter = struct("kvm_pmu_event_filter", {
-  ...{ action: u32, nevents: u32, fixed_counter_bitmap: u32, flags: u32 },
-  ...{ pad0: u64, pad1: u64 },
-});
 
 const DATAMATCH = 1;
 const PIO = 2;
 const DEASSIGN = 4;
 const IRQFD_DEASSIGN = 1;
+const HYPERV_EVENTFD_DEASSIGN = 1;
 const DEVICE_TEST = 1;
 
 /** A memory slot (`struct kvm_userspace_memory_region`). */
@@ -49,6 +50,18 @@ export interface UserMemoryRegion {
   readonly size?: number;
   /** `MemoryFlags`. */
   readonly flags?: number;
+}
+
+/** A memory slot with memory that only the guest may reach (`struct kvm_userspace_memory_region2`). */
+export interface UserMemoryRegion2 extends Omit<UserMemoryRegion, "memory"> {
+  /**
+   * What this process and the guest share. Beside a guest_memfd it may be left out: then the guest_memfd itself, if it
+   * can have windows, or else nothing, so that accesses to what is not private exit as `memory-fault`.
+   */
+  readonly memory?: Uint8Array | GuestMemory;
+  readonly guestMemfd?: GuestMemfd;
+  /** From which byte of the guest_memfd on; a multiple of 4096, 0 unless given. */
+  readonly guestMemfdOffset?: number;
 }
 
 /** An eventfd raised by guest writes (`struct kvm_ioeventfd`). */
@@ -112,21 +125,49 @@ export class Vm extends DeviceAttributes {
    */
   setUserMemoryRegion(region: UserMemoryRegion): void {
     const operation = "KVM_SET_USER_MEMORY_REGION";
-    const { slot, guestPhysAddr, memory, offset = 0, flags = 0 } = check.object(operation, "region", region);
-    check.object(operation, "memory", memory);
+    check.object(operation, "memory", check.object(operation, "region", region).memory);
+    this.#setRegion(operation, region, undefined);
+  }
+
+  /**
+   * `KVM_SET_USER_MEMORY_REGION2` (`KVM_CAP_USER_MEMORY2`): as `setUserMemoryRegion`, and can have a guest_memfd
+   * (`KVM_CAP_GUEST_MEMFD`; it sets `MemoryFlags.GUEST_MEMFD`), which such a slot keeps for its life.
+   */
+  setUserMemoryRegion2(region: UserMemoryRegion2): void {
+    const operation = "KVM_SET_USER_MEMORY_REGION2";
+    const { memory, guestMemfd, guestMemfdOffset = 0 } = check.object(operation, "region", region);
+    if (guestMemfd === undefined) check.object(operation, "memory", memory as object);
+    this.#setRegion(operation, region, { guestMemfd, guestMemfdOffset });
+  }
+
+  #setRegion(
+    operation: string,
+    region: UserMemoryRegion2,
+    extension: { guestMemfd?: GuestMemfd; guestMemfdOffset: number } | undefined,
+  ): void {
+    const { slot, guestPhysAddr, memory, offset = 0, flags = 0 } = region;
+    const guestMemfd =
+      extension?.guestMemfd === undefined ? undefined : nativeOf(extension.guestMemfd, GuestMemfd, operation);
+    const guestMemfdOffset = check.size(operation, "guestMemfdOffset", extension?.guestMemfdOffset ?? 0);
     check.size(operation, "offset", offset);
-    const whole = memory instanceof GuestMemory ? memory.size : memory.byteLength;
-    const size = check.size(operation, "size", region.size ?? whole - offset);
+    const rest =
+      memory === undefined
+        ? (extension?.guestMemfd?.size ?? 0) - guestMemfdOffset
+        : (memory instanceof GuestMemory ? memory.size : memory.byteLength) - offset;
+    const size = check.size(operation, "size", region.size ?? rest);
+    const result = native().setUserMemoryRegion(
+      this.#native,
+      check.u32(operation, "slot", slot),
+      check.u32(operation, "flags", flags),
+      check.u64(operation, "guestPhysAddr", guestPhysAddr),
+      memory instanceof GuestMemory ? nativeOf(memory, GuestMemory, operation) : memory,
+      offset,
+      size,
+      extension !== undefined,
+      guestMemfd,
+      guestMemfdOffset,
+    );
     try {
-      const result = native().setUserMemoryRegion(
-        this.#native,
-        check.u32(operation, "slot", slot),
-        check.u32(operation, "flags", flags),
-        check.u64(operation, "guestPhysAddr", guestPhysAddr),
-        memory instanceof GuestMemory ? nativeOf(memory, GuestMemory, operation) : memory,
-        offset,
-        size,
-      );
       checked(operation, result);
     } catch (error) {
       if (!(error instanceof KvmError) || error.code !== "exists") throw error;
@@ -138,6 +179,26 @@ export class Vm extends DeviceAttributes {
   deleteUserMemoryRegion(slot: number): void {
     const operation = "KVM_SET_USER_MEMORY_REGION";
     checked(operation, native().deleteUserMemoryRegion(this.#native, check.u32(operation, "slot", slot)));
+  }
+
+  /** `KVM_CREATE_GUEST_MEMFD` (`KVM_CAP_GUEST_MEMFD`): `size` bytes of memory that belong to this VM; `GuestMemfdFlags`. */
+  createGuestMemfd(size: number, flags = 0): GuestMemfd {
+    const operation = "KVM_CREATE_GUEST_MEMFD";
+    check.size(operation, "size", size);
+    return new GuestMemfd(
+      made(operation, native().createGuestMemfd(this.#native, size, check.size(operation, "flags", flags))),
+    );
+  }
+
+  /** `KVM_SET_MEMORY_ATTRIBUTES` (`KVM_CAP_MEMORY_ATTRIBUTES`): of a range of guest memory, see `MemoryAttribute`. */
+  setMemoryAttributes(guestPhysAddr: check.Address, size: check.Address, attributes: check.Address): void {
+    const operation = "KVM_SET_MEMORY_ATTRIBUTES";
+    const range = MemoryAttributes.create({
+      address: BigInt(check.u64(operation, "guestPhysAddr", guestPhysAddr)),
+      size: BigInt(check.u64(operation, "size", size)),
+      attributes: BigInt(check.u64(operation, "attributes", attributes)),
+    });
+    ioctl(this.#native, operation, range.$bytes);
   }
 
   /** `KVM_GET_DIRTY_LOG`: fills a bitmap (see `dirtyBitmapBytes`) with the pages written since the last call. */
@@ -328,6 +389,26 @@ export class Vm extends DeviceAttributes {
     checked(operation, result);
   }
 
+  /** `KVM_HYPERV_EVENTFD` (`KVM_CAP_HYPERV_EVENTFD`): the guest's signals to a Hyper-V connection raise the eventfd. */
+  hypervEventfd(connectionId: number, event: EventFd): void {
+    const operation = "KVM_HYPERV_EVENTFD";
+    nativeOf(event, EventFd, operation);
+    const conn_id = check.u32(operation, "connectionId", connectionId);
+    ioctl(this.#native, operation, HypervEventfd.create({ conn_id, fd: event.fd }).$bytes);
+  }
+
+  /** `KVM_HYPERV_EVENTFD` with `KVM_HYPERV_EVENTFD_DEASSIGN`. */
+  deassignHypervEventfd(connectionId: number): void {
+    const operation = "KVM_HYPERV_EVENTFD";
+    const conn_id = check.u32(operation, "connectionId", connectionId);
+    ioctl(this.#native, operation, HypervEventfd.create({ conn_id, fd: -1, flags: HYPERV_EVENTFD_DEASSIGN }).$bytes);
+  }
+
+  /** `KVM_GET_STATS_FD` of a VM (`KVM_CAP_BINARY_STATS_FD`). */
+  getStatsFd(): Stats {
+    return Stats.of(this.#native, kinds.vm);
+  }
+
   /** `KVM_GET_CLOCK`: kvm-clock, in nanoseconds. */
   getClock(): ClockData {
     const clock = ClockData.create();
@@ -373,10 +454,16 @@ export class Vm extends DeviceAttributes {
     checked(operation, native().setMsrFilter(this.#native, defaultDeny ? 1 : 0, items));
   }
 
-  /** `KVM_SET_PMU_EVENT_FILTER`: which performance events the guest may count (`allow`), or may not. */
-  setPmuEventFilter(events: Iterable<bigint>, options: { allow: boolean; fixedCounters?: number }): void {
+  /**
+   * `KVM_SET_PMU_EVENT_FILTER`: which performance events the guest may count (`allow`), or may not. Flag 1
+   * (`KVM_PMU_EVENT_FLAG_MASKED_EVENTS`) makes the events match by masks.
+   */
+  setPmuEventFilter(
+    events: Iterable<bigint>,
+    options: { allow: boolean; fixedCounters?: number; flags?: number },
+  ): void {
     const operation = "KVM_SET_PMU_EVENT_FILTER";
-    const { allow, fixedCounters = 0 } = check.object(operation, "options", options);
+    const { allow, fixedCounters = 0, flags = 0 } = check.object(operation, "options", options);
     const list = Array.from(check.iterable(operation, "events", events), (event) =>
       BigInt(check.u64(operation, "an event", event)),
     );
@@ -385,6 +472,7 @@ export class Vm extends DeviceAttributes {
       action: allow ? 0 : 1,
       nevents: list.length,
       fixed_counter_bitmap: check.u32(operation, "fixedCounters", fixedCounters),
+      flags: check.u32(operation, "flags", flags),
     });
     new BigUint64Array(filter.buffer, PmuEventFilter.size).set(list);
     ioctl(this.#native, operation, filter);

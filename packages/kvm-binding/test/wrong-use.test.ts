@@ -71,7 +71,8 @@ describeKvm("wrong use", () => {
       expect(use).toThrow(code("closed"));
     }
     // The run page is gone; a view that was kept cannot reach it.
-    expect(() => runPage.exit_reason).toThrow(TypeError);
+    expect(() => runPage.exit_reason).toThrow(code("closed"));
+    expect(() => runPage.exit.io.port).toThrow(code("closed"));
     expect(() => Vcpu.attach(123456789)).toThrow(code("closed"));
     expect(() => Vm.attach(-1)).toThrow(code("invalid-argument"));
     expect(() => Vm.attach(1.5)).toThrow(code("invalid-argument"));

@@ -34,12 +34,14 @@ export const Cap = {
   PIT_STATE2: 35,
   IOEVENTFD: 36,
   SET_IDENTITY_MAP_ADDR: 37,
+  XEN_HVM: 38,
   ADJUST_CLOCK: 39,
   INTERNAL_ERROR_DATA: 40,
   VCPU_EVENTS: 41,
   HYPERV: 44,
   HYPERV_VAPIC: 45,
   HYPERV_SPIN: 46,
+  PCI_SEGMENT: 47,
   INTR_SHADOW: 49,
   DEBUGREGS: 50,
   X86_ROBUST_SINGLESTEP: 51,
@@ -128,14 +130,31 @@ export const Cap = {
   VM_DISABLE_NX_HUGE_PAGES: 220,
   DIRTY_LOG_RING_ACQ_REL: 223,
   PMU_EVENT_MASKED_EVENTS: 226,
+  USER_MEMORY2: 231,
   MEMORY_FAULT_INFO: 232,
+  MEMORY_ATTRIBUTES: 233,
+  GUEST_MEMFD: 234,
   VM_TYPES: 235,
-  X86_APIC_BUS_CYCLES_NS: 237,
   PRE_FAULT_MEMORY: 236,
+  X86_APIC_BUS_CYCLES_NS: 237,
+  X86_GUEST_MODE: 238,
+  GUEST_MEMFD_FLAGS: 244,
 } as const;
 
 /** Flags of a memory region: `KVM_MEM_*`. */
-export const MemoryFlags = { LOG_DIRTY_PAGES: 1, READONLY: 2 } as const;
+export const MemoryFlags = { LOG_DIRTY_PAGES: 1, READONLY: 2, GUEST_MEMFD: 4 } as const;
+
+/** Flags of `createGuestMemfd`: `GUEST_MEMFD_FLAG_*`; `Cap.GUEST_MEMFD_FLAGS` says which the kernel has. */
+export const GuestMemfdFlags = { MMAP: 1, INIT_SHARED: 2 } as const;
+
+/** Attributes of `setMemoryAttributes`: `KVM_MEMORY_ATTRIBUTE_*`. */
+export const MemoryAttribute = { PRIVATE: 8n } as const;
+
+/** Flags of a `memory-fault` exit: `KVM_MEMORY_EXIT_FLAG_*`. */
+export const MemoryExitFlags = { PRIVATE: 8n } as const;
+
+/** Types of VM, for `createVm`: `KVM_X86_*_VM`; `Cap.VM_TYPES` has a bit for each that the kernel has. */
+export const VmType = { DEFAULT: 0, SW_PROTECTED: 1, SEV: 2, SEV_ES: 3, SNP: 4, TDX: 5 } as const;
 
 /** What a vCPU is doing: `KVM_MP_STATE_*`. */
 export const MpState = {
@@ -188,8 +207,66 @@ export const DirtyGfnFlags = { DIRTY: 1, RESET: 2 } as const;
 /** Suberrors of an `internal-error` exit: `KVM_INTERNAL_ERROR_*`. */
 export const InternalError = { EMULATION: 1, SIMUL_EX: 2, DELIVERY_EV: 3, UNEXPECTED_EXIT_REASON: 4 } as const;
 
+/** Flags of an `internal-error` exit's data for `InternalError.EMULATION`: `KVM_INTERNAL_ERROR_EMULATION_FLAG_*`. */
+export const InternalErrorFlags = { INSTRUCTION_BYTES: 1n } as const;
+
 /** Types of a `system-event` exit: `KVM_SYSTEM_EVENT_*`. */
-export const SystemEvent = { SHUTDOWN: 1, RESET: 2, CRASH: 3, WAKEUP: 4, SUSPEND: 5, SEV_TERM: 6 } as const;
+export const SystemEvent = {
+  ...{ SHUTDOWN: 1, RESET: 2, CRASH: 3, WAKEUP: 4, SUSPEND: 5, SEV_TERM: 6, TDX_FATAL: 7 },
+} as const;
+
+/** Types of a `hyperv` exit: `KVM_EXIT_HYPERV_*`. */
+export const HypervExit = { SYNIC: 1, HCALL: 2, SYNDBG: 3 } as const;
+
+/** `flags` of the run page: `KVM_RUN_X86_*`. */
+export const RunFlags = { SMM: 1, BUS_LOCK: 2, GUEST_MODE: 4 } as const;
+
+/** Argument of `Cap.X86_USER_SPACE_MSR`, and `reason` of `rdmsr` and `wrmsr` exits: `KVM_MSR_EXIT_REASON_*`. */
+export const MsrExitReason = { INVAL: 1, UNKNOWN: 2, FILTER: 4 } as const;
+
+/** Argument of `Cap.X86_DISABLE_EXITS`: `KVM_X86_DISABLE_EXITS_*`. */
+export const DisableExits = { MWAIT: 1, HLT: 2, PAUSE: 4, CSTATE: 8, APERFMPERF: 16 } as const;
+
+/** Argument of `Cap.X2APIC_API`: `KVM_X2APIC_API_*`. */
+export const X2apicApi = { USE_32BIT_IDS: 1, DISABLE_BROADCAST_QUIRK: 2 } as const;
+
+/** Argument of `Cap.X86_BUS_LOCK_EXIT`: `KVM_BUS_LOCK_DETECTION_*`. */
+export const BusLockDetection = { OFF: 1, EXIT: 2 } as const;
+
+/** Argument of `Cap.X86_NOTIFY_VMEXIT`, under the window in bits 32 to 63: `KVM_X86_NOTIFY_VMEXIT_*`. */
+export const NotifyVmexit = { ENABLED: 1, USER: 2 } as const;
+
+/** Argument of `Cap.MANUAL_DIRTY_LOG_PROTECT2`. */
+export const DirtyLogProtect = { MANUAL_PROTECT_ENABLE: 1, INITIALLY_SET: 2 } as const;
+
+/** Argument of `Cap.PMU_CAPABILITY`: `KVM_PMU_CAP_*`. */
+export const PmuCapability = { DISABLE: 1 } as const;
+
+/** Argument of `Cap.DISABLE_QUIRKS2`, old behaviour that can be switched off: `KVM_X86_QUIRK_*`. */
+export const Quirk = {
+  LINT0_REENABLED: 1,
+  CD_NW_CLEARED: 2,
+  LAPIC_MMIO_HOLE: 4,
+  OUT_7E_INC_RIP: 8,
+  MISC_ENABLE_NO_MWAIT: 16,
+  FIX_HYPERCALL_INSN: 32,
+  MWAIT_NEVER_UD_FAULTS: 64,
+  SLOT_ZAP_ALL: 128,
+  STUFF_FEATURE_MSRS: 256,
+  IGNORE_GUEST_PAT: 512,
+} as const;
+
+const X86_REGISTER = 0x2030_0000_0000_0000n; // KVM_REG_X86 | KVM_REG_SIZE_U64
+
+/** Numbers of registers for `getOneReg` and `setOneReg`. */
+export const registerId = {
+  /** `KVM_X86_REG_MSR`: the MSR with this index. */
+  msr: (index: number): bigint => X86_REGISTER | (2n << 32n) | BigInt.asUintN(32, BigInt(Math.trunc(index) || 0)),
+  /** `KVM_X86_REG_KVM`: one of KVM's own, such as `GUEST_SSP`. */
+  kvm: (index: number): bigint => X86_REGISTER | (3n << 32n) | BigInt.asUintN(32, BigInt(Math.trunc(index) || 0)),
+  /** `KVM_REG_GUEST_SSP`: the shadow-stack pointer. */
+  GUEST_SSP: X86_REGISTER | (3n << 32n),
+} as const;
 
 /** Ranges of `setMsrFilter`: `KVM_MSR_FILTER_*`. */
 export const MsrFilterFlags = { READ: 1, WRITE: 2, DEFAULT_DENY: 1 } as const;

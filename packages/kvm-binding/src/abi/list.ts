@@ -1,4 +1,8 @@
+import { KvmError, viewFailure } from "../errors.js";
 import type { FieldType, Input } from "./struct.js";
+
+/** More than any kernel takes, and little memory. */
+const MOST = 1 << 20;
 
 /** A counted array behind a small header, as the kernel's `kvm_cpuid2` and its kind: a view over one buffer. */
 export class List<T> implements Iterable<T> {
@@ -9,6 +13,9 @@ export class List<T> implements Iterable<T> {
   readonly #view: DataView;
 
   constructor(element: FieldType<T>, header: number, capacity: number) {
+    if (!Number.isInteger(capacity) || capacity < 0 || capacity > MOST) {
+      throw new KvmError("out-of-range", "a list", `its capacity must be 0 to ${MOST}, not ${String(capacity)}`);
+    }
     this.bytes = new Uint8Array(header + capacity * element.size);
     this.#element = element;
     this.#header = header;
@@ -27,13 +34,15 @@ export class List<T> implements Iterable<T> {
   }
   set length(count: number) {
     if (!Number.isInteger(count) || count < 0 || count > this.capacity) {
-      throw new RangeError(`room for ${this.capacity} elements, not ${count}`);
+      throw new KvmError("out-of-range", "a list", `room for ${this.capacity} elements, not ${String(count)}`);
     }
     this.#view.setUint32(0, count, true);
   }
 
   #offset(index: number): number {
-    if (!Number.isInteger(index) || index < 0 || index >= this.capacity) throw new RangeError(`no element ${index}`);
+    if (!Number.isInteger(index) || index < 0 || index >= this.capacity) {
+      throw new KvmError("out-of-range", "a list", `no element ${String(index)} of ${this.capacity}`);
+    }
     return this.#header + index * this.#element.size;
   }
 
@@ -43,7 +52,11 @@ export class List<T> implements Iterable<T> {
   }
 
   set(index: number, value: Input<T>): void {
-    this.#element.write(this.#view, this.#offset(index), value as never);
+    try {
+      this.#element.write(this.#view, this.#offset(index), value as never);
+    } catch (error) {
+      throw viewFailure(error, "a list");
+    }
   }
 
   *[Symbol.iterator](): Iterator<T> {

@@ -2,6 +2,28 @@
 import { SyncRegs } from "./registers.js";
 import { array, bytes, struct, u8, u16, u32, u64, union, type View } from "./struct.js";
 
+/** `struct kvm_hyperv_exit`: `type` (see `HypervExit`) says which member of `u` holds. */
+const HypervExit = struct("kvm_hyperv_exit", {
+  type: u32,
+  pad1: u32,
+  u: union("", {
+    synic: struct("", { msr: u32, pad2: u32, control: u64, evt_page: u64, msg_page: u64 }),
+    hcall: struct("", { input: u64, result: u64, params: array(u64, 2) }),
+    syndbg: struct("", {
+      ...{ msr: u32, pad2: u32, control: u64, status: u64 },
+      ...{ send_page: u64, recv_page: u64, pending_page: u64 },
+    }),
+  }),
+});
+
+/** `struct kvm_xen_exit`: type 1 is a hypercall. */
+const XenExit = struct("kvm_xen_exit", {
+  type: u32,
+  u: union("", {
+    hcall: struct("", { longmode: u32, cpl: u32, input: u64, result: u64, params: array(u64, 6) }),
+  }),
+});
+
 export const ExitUnion = union(
   "",
   {
@@ -18,8 +40,21 @@ export const ExitUnion = union(
     system_event: struct("", { type: u32, ndata: u32, data: array(u64, 16) }),
     eoi: struct("", { vector: u8 }),
     msr: struct("", { error: u8, pad: bytes(7), reason: u32, index: u32, data: u64 }),
+    hyperv: HypervExit,
+    xen: XenExit,
     notify: struct("", { flags: u32 }),
     memory_fault: struct("", { flags: u64, gpa: u64, size: u64 }),
+    tdx: struct("", {
+      flags: u64,
+      nr: u64,
+      // Without a name in C: `nr`, the number of the guest's request, says which of them holds.
+      u: union("", {
+        unknown: struct("", { ret: u64, data: array(u64, 5) }),
+        get_quote: struct("", { ret: u64, gpa: u64, size: u64 }),
+        get_tdvmcall_info: struct("", { ret: u64, leaf: u64, r11: u64, r12: u64, r13: u64, r14: u64 }),
+        setup_event_notify: struct("", { ret: u64, vector: u64 }),
+      }),
+    }),
   },
   256,
 );

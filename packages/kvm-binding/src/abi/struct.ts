@@ -3,6 +3,8 @@
  * whose properties read the bytes) and the encoding (the same properties, written).
  */
 
+import { KvmError, viewFailure } from "../errors.js";
+
 /** One kind of field: how large it is, how it is aligned, and what reading it gives. */
 export interface FieldType<T> {
   readonly size: number;
@@ -19,7 +21,7 @@ export interface Scalar<T> extends FieldType<T> {
 }
 
 function integer(bits: 8 | 16 | 32, signed = false): Scalar<number> {
-  const name = `${signed ? "Int" : "Uint"}${bits}` as "Uint8" | "Uint16" | "Uint32" | "Int32";
+  const name = `${signed ? "Int" : "Uint"}${bits}` as "Uint8" | "Uint16" | "Uint32" | "Int16" | "Int32";
   const get = DataView.prototype[`get${name}`];
   const set = DataView.prototype[`set${name}`];
   return {
@@ -33,6 +35,7 @@ function integer(bits: 8 | 16 | 32, signed = false): Scalar<number> {
 export const u8 = integer(8);
 export const u16 = integer(16);
 export const u32 = integer(32);
+export const s16 = integer(16, true);
 export const s32 = integer(32, true);
 export const u64: Scalar<bigint> = {
   size: 8,
@@ -78,16 +81,30 @@ export function array<T>(
 ): FieldType<ArrayView<T>> & { write(v: DataView, o: number, value: Iterable<unknown>): void } {
   const read = (view: DataView, offset: number): ArrayView<T> => {
     const at = (index: number) => {
-      if (!Number.isInteger(index) || index < 0 || index >= count)
-        throw new RangeError(`no element ${index} of ${count}`);
+      if (!Number.isInteger(index) || index < 0 || index >= count) {
+        throw new KvmError("out-of-range", "an array", `no element ${String(index)} of ${count}`);
+      }
       return offset + index * element.size;
+    };
+    const get = (index: number) => {
+      try {
+        return element.read(view, at(index));
+      } catch (error) {
+        throw viewFailure(error, "an array", view.buffer);
+      }
     };
     return {
       length: count,
-      get: (index) => element.read(view, at(index)),
-      set: (index, value) => element.write(view, at(index), value as never),
+      get,
+      set(index, value) {
+        try {
+          element.write(view, at(index), value as never);
+        } catch (error) {
+          throw viewFailure(error, "an array", view.buffer);
+        }
+      },
       *[Symbol.iterator]() {
-        for (let index = 0; index < count; index++) yield element.read(view, at(index));
+        for (let index = 0; index < count; index++) yield get(index);
       },
     };
   };
@@ -175,6 +192,8 @@ function layOut<F extends Fields>(name: string, fields: F, overlapping: boolean,
   }
   const size = Math.ceil(Math.max(end, atLeast) / align) * align;
 
+  const operation = (member: string) => (name === "" ? member : `${name}.${member}`);
+
   class Structure {
     readonly #view: DataView;
     constructor(view: DataView) {
@@ -186,24 +205,40 @@ function layOut<F extends Fields>(name: string, fields: F, overlapping: boolean,
         Object.defineProperty(Structure.prototype, key, {
           enumerable: true,
           get(this: Structure) {
-            return field.read(this.#view, offset);
+            try {
+              return field.read(this.#view, offset);
+            } catch (error) {
+              throw viewFailure(error, operation(key), this.#view.buffer);
+            }
           },
           set(this: Structure, value: never) {
-            field.write(this.#view, offset, value);
+            try {
+              field.write(this.#view, offset, value);
+            } catch (error) {
+              throw viewFailure(error, operation(key), this.#view.buffer);
+            }
           },
         });
       }
     }
     get $bytes(): Uint8Array {
-      return new Uint8Array(this.#view.buffer, this.#view.byteOffset, size);
+      try {
+        return new Uint8Array(this.#view.buffer, this.#view.byteOffset, size);
+      } catch (error) {
+        throw viewFailure(error, operation("$bytes"), this.#view.buffer);
+      }
     }
     $object() {
       return Object.fromEntries(Object.keys(fields).map((key) => [key, plain(this[key as keyof this])]));
     }
     $assign(values: Record<string, unknown>) {
+      if (typeof values !== "object" || values === null) {
+        throw new KvmError("invalid-argument", operation("$assign"), "expected an object with fields");
+      }
       // Only the definition's own fields: a view has them on its prototype, a plain object as its properties.
       for (const key of Object.keys(fields)) {
-        if (values[key] !== undefined) fields[key].write(this.#view, offsets[key], values[key] as never);
+        const value = values[key];
+        if (value !== undefined) this[key as keyof this] = value as never;
       }
       return this;
     }
@@ -211,8 +246,13 @@ function layOut<F extends Fields>(name: string, fields: F, overlapping: boolean,
 
   const read = (view: DataView, offset: number) =>
     new Structure(new DataView(view.buffer, view.byteOffset + offset, size)) as unknown as ViewOf<F>;
-  const at = (buffer: ArrayBufferLike, offset = 0) =>
-    new Structure(new DataView(buffer, offset, size)) as unknown as ViewOf<F>;
+  const at = (buffer: ArrayBufferLike, offset = 0) => {
+    try {
+      return new Structure(new DataView(buffer, offset, size)) as unknown as ViewOf<F>;
+    } catch (error) {
+      throw viewFailure(error, operation("at"), buffer instanceof ArrayBuffer && size > 0 ? buffer : undefined);
+    }
+  };
   return {
     name,
     fields,

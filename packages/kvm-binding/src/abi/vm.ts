@@ -1,7 +1,7 @@
 /** Structures of VM ioctls, as in `linux/kvm.h` and `asm/kvm.h` for x86. Field names are the kernel's. */
 import { list } from "./list.js";
 import { PitChannel } from "./registers.js";
-import { array, bytes, s32, struct, u8, u16, u32, u64, union, type View } from "./struct.js";
+import { array, bytes, s16, s32, struct, u8, u16, u32, u64, union, type View } from "./struct.js";
 
 /** `struct kvm_userspace_memory_region`. */
 export const UserspaceMemoryRegion = struct("kvm_userspace_memory_region", {
@@ -123,8 +123,54 @@ export type CpuidEntry = View<typeof CpuidEntry>;
 export const MsrEntry = struct("kvm_msr_entry", { index: u32, reserved: u32, data: u64 });
 export type MsrEntry = View<typeof MsrEntry>;
 
-/** The fixed part of `struct kvm_nested_state`; the VMCS or VMCB data follow it. */
-export const NestedStateHeader = struct("kvm_nested_state", { flags: u16, format: u16, size: u32, hdr: bytes(120) });
+/** The fixed part of `struct kvm_nested_state`; the VMCS or VMCB data follow it. `format`: 0 for VMX, 1 for SVM. */
+export const NestedStateHeader = struct("kvm_nested_state", {
+  flags: u16,
+  format: u16,
+  size: u32,
+  hdr: union(
+    "",
+    {
+      vmx: struct("", {
+        ...{ vmxon_pa: u64, vmcs12_pa: u64, smm: struct("", { flags: u16 }), pad: u16, flags: u32 },
+        preemption_timer_deadline: u64,
+      }),
+      svm: struct("", { vmcb_pa: u64 }),
+    },
+    120,
+  ),
+});
+export type NestedStateHeader = View<typeof NestedStateHeader>;
+
+/** `struct kvm_memory_attributes`. */
+export const MemoryAttributes = struct("kvm_memory_attributes", {
+  ...{ address: u64, size: u64, attributes: u64, flags: u64 },
+});
+
+/** `struct kvm_pre_fault_memory`; the kernel moves `gpa` and `size` on past what it has done. */
+export const PreFaultMemory = struct("kvm_pre_fault_memory", {
+  ...{ gpa: u64, size: u64, flags: u64, padding: array(u64, 5) },
+});
+
+/** `struct kvm_hyperv_eventfd`. */
+export const HypervEventfd = struct("kvm_hyperv_eventfd", {
+  ...{ conn_id: u32, fd: s32, flags: u32, padding: array(u32, 3) },
+});
+
+/** `struct kvm_stats_header`: where in the statistics' file the rest is. */
+export const StatsHeader = struct("kvm_stats_header", {
+  ...{ flags: u32, name_size: u32, num_desc: u32, id_offset: u32, desc_offset: u32, data_offset: u32 },
+});
+
+/** `struct kvm_stats_desc`, without the name, which follows. */
+export const StatsDescriptor = struct("kvm_stats_desc", {
+  ...{ flags: u32, exponent: s16, size: u16, offset: u32, bucket_size: u32 },
+});
+
+/** `struct kvm_pmu_event_filter`, without the events, which follow. */
+export const PmuEventFilter = struct("kvm_pmu_event_filter", {
+  ...{ action: u32, nevents: u32, fixed_counter_bitmap: u32, flags: u32, pad: array(u32, 4) },
+});
 
 /** `struct kvm_cpuid2`. */
 export const Cpuid = list("kvm_cpuid2", CpuidEntry, 8);
@@ -134,3 +180,5 @@ export const Msrs = list("kvm_msrs", MsrEntry, 8);
 export const MsrList = list("kvm_msr_list", u32, 4);
 /** `struct kvm_irq_routing`. */
 export const IrqRouting = list("kvm_irq_routing", IrqRoutingEntry, 8);
+/** `struct kvm_reg_list`. Its count has 64 bits, of which any real one needs the lower 32. */
+export const RegList = list("kvm_reg_list", u64, 8);
