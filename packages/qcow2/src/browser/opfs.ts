@@ -27,7 +27,11 @@ export function openSyncHandle(handle: SyncAccessHandle, name = "opfs"): RandomA
     write(data, offset) {
       // The standard leaves a gap behind the end to the implementation; growing first makes it zeros everywhere.
       if (offset > handle.getSize()) handle.truncate(offset);
-      for (let done = 0; done < data.length; ) done += handle.write(data.subarray(done), { at: offset + done });
+      for (let done = 0; done < data.length; ) {
+        const count = handle.write(data.subarray(done), { at: offset + done });
+        if (count === 0) throw new Error("the browser's storage takes no more");
+        done += count;
+      }
     },
     size: () => handle.getSize(),
     truncate: (size) => handle.truncate(size),

@@ -9,8 +9,21 @@ let ready: Promise<ClusterCodec> | undefined;
 
 /** zstd compiled to WebAssembly, loaded with the first use. */
 export function loadZstd(): Promise<ClusterCodec> {
-  ready ??= init().then(() => makeCodec(createCCtx()));
+  ready ??= initialize().then(() => makeCodec(createCCtx()));
   return ready;
+}
+
+/**
+ * In Node the dependency reads a file beside it. Elsewhere it would fetch one by a relative address, which bundles do not
+ * have, and would wait for ever when it is missing: there it gets the module's bytes.
+ */
+async function initialize(): Promise<void> {
+  if (globalThis.process?.versions?.node !== undefined) return init();
+  const { zstdModule } = await import("./zstd-module.js");
+  // It does not report either when WebAssembly is forbidden, as by a page's policy; this does.
+  await WebAssembly.compile(zstdModule as BufferSource);
+  // Declared for addresses only.
+  await init(zstdModule as unknown as string);
 }
 
 /** One context serves all clusters: setting one up costs as much as compressing what does not compress. */

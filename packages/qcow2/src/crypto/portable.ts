@@ -12,6 +12,9 @@ const WEB_NAMES: Partial<Record<HashName, string>> = {
   sha512: "SHA-512",
 };
 
+/** The most bytes that `getRandomValues` gives at once. */
+const MAX_RANDOM = 65536;
+
 /** AES in JavaScript; key derivation by WebCrypto where there is one. */
 export const portableCrypto: CryptoProvider = {
   aes(key) {
@@ -34,5 +37,11 @@ export const portableCrypto: CryptoProvider = {
     const parameters = { name: "PBKDF2", hash: webName, salt: salt.slice(), iterations };
     return new Uint8Array(await subtle.deriveBits(parameters, key, length * 8));
   },
-  random: (length) => globalThis.crypto.getRandomValues(new Uint8Array(length)),
+  random(length) {
+    const data = new Uint8Array(length);
+    for (let at = 0; at < length; at += MAX_RANDOM) {
+      globalThis.crypto.getRandomValues(data.subarray(at, at + MAX_RANDOM));
+    }
+    return data;
+  },
 };

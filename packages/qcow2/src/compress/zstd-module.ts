@@ -1,0 +1,5 @@
+// The build puts the file's bytes here. The package does not export it by name.
+import bytes from "../../node_modules/@bokuweb/zstd-wasm/dist/web/zstd.wasm";
+
+/** The WebAssembly module that `@bokuweb/zstd-wasm` loads. */
+export const zstdModule: Uint8Array = bytes;
