@@ -166,13 +166,14 @@ function deviceError(path: string, code: string): KvmUnavailable {
   const contained = inContainer();
   switch (code) {
     case "EACCES": {
+      if (modeAllows(path)) return forbidden(path, code);
       const group = groupOf(path);
       const join = group === undefined ? "" : `; join the group ${group}: sudo usermod -aG ${group} "$USER"`;
       return new KvmUnavailable("no-permission", `this user may not open ${path}${join}`, group);
     }
     case "EPERM":
     case "EROFS":
-      return new KvmUnavailable("blocked", `opening ${path} is forbidden (${code}), probably by a container's rules`);
+      return forbidden(path, code);
     case "ENOENT":
     case "ENOTDIR":
       return new KvmUnavailable(
@@ -186,6 +187,24 @@ function deviceError(path: string, code: string): KvmUnavailable {
       return new KvmUnavailable("no-device", `nothing is behind ${path} (${code}); load kvm_intel or kvm_amd`);
     default:
       return new KvmUnavailable("blocked", `${path} cannot be opened (${code})`);
+  }
+}
+
+function forbidden(path: string, code: string): KvmUnavailable {
+  return new KvmUnavailable("blocked", `opening ${path} is forbidden (${code}), probably by a container's rules`);
+}
+
+/** Whether the device's owner, group and mode let this user use it: if it still cannot, no group will help. */
+function modeAllows(path: string): boolean {
+  try {
+    const { mode, uid, gid } = statSync(path);
+    const user = process.geteuid?.();
+    if (user === 0) return true;
+    const groups = [process.getegid?.(), ...(process.getgroups?.() ?? [])];
+    const bits = user === uid ? mode >> 6 : groups.includes(gid) ? mode >> 3 : mode;
+    return (bits & 6) === 6;
+  } catch {
+    return false;
   }
 }
 
