@@ -1,7 +1,6 @@
 import { CommandError, ioErrorText, messageOf } from "../img/support/context.js";
-import { formatSpecific } from "../img/support/image-info.js";
+import { formatSpecific, specificText } from "../img/support/image-info.js";
 import { parseOptions } from "../img/support/keyval.js";
-import { type Printable, toHuman } from "../img/support/qdict.js";
 import { bytesText } from "./format.js";
 import { Complaint, discard, type Flags, range, read, size, write } from "./requests.js";
 import type { Session, SessionRequest } from "./session.js";
@@ -308,11 +307,8 @@ async function info(session: Session): Promise<void> {
   const vmState = coverage === 0 ? 0 : Math.ceil(disk.size / coverage) * coverage;
   const { context } = session;
   context.out(`format name: ${format}\ncluster size: ${bytesText(cluster)}\nvm state offset: ${bytesText(vmState)}\n`);
-  if (details === undefined) return;
-  const specific = Object.fromEntries(
-    Object.entries(formatSpecific(details)).filter(([, value]) => value !== undefined),
-  );
-  context.out(`Format specific information:\n${toHuman(specific as Printable, 1)}`);
+  const specific = formatSpecific(session.image!);
+  if (specific !== undefined) context.out(specificText(specific));
 }
 
 async function truncate(session: Session, flags: Flags, args: readonly string[]): Promise<void> {

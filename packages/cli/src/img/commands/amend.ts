@@ -2,8 +2,16 @@ import type { Qcow2Image } from "@softmetal/qcow2";
 import { Arguments, cacheMode, IMAGE_OPTS, OBJECT } from "../support/common.js";
 import { CommandError, type Context, messageOf, UsageError } from "../support/context.js";
 import { compatVersion } from "../support/create.js";
-import { CreateOptions, isFormat, optionRows, printOptionHelp, wantsHelp } from "../support/create-options.js";
+import {
+  CreateOptions,
+  type Format,
+  isFormat,
+  optionRows,
+  printOptionHelp,
+  wantsHelp,
+} from "../support/create-options.js";
 import { flag } from "../support/getopt.js";
+import { amendKeys, amendsKeys } from "../support/key-slots.js";
 import { openImage } from "../support/open.js";
 import { ProgressLine } from "../support/progress.js";
 
@@ -29,12 +37,14 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
   });
   try {
     if (given.some(wantsHelp)) return help(context, image.format);
-    if (image.qcow2 === undefined)
-      throw new CommandError(`Format driver '${image.format}' does not support option amendment`);
-    const amendments = new CreateOptions(optionRows("qcow2", "amend", false));
-    for (const text of given) addAmendments(amendments, text);
+    const { format, qcow2, luks } = image;
+    if (format === "raw") throw new CommandError(`Format driver '${format}' does not support option amendment`);
+    const amendments = new CreateOptions(optionRows(format, "amend", false));
+    for (const text of given) addAmendments(amendments, text, format);
     progress.update(0, 1);
-    await amend(context, image.qcow2, amendments, progress);
+    const force = options.has("force");
+    if (luks !== undefined) await amendKeys(context, luks, luks.info(), amendments, "", force);
+    else if (qcow2 !== undefined) await amendImage(context, qcow2, amendments, progress, force);
   } catch (error) {
     throw error instanceof CommandError ? error : new CommandError(messageOf(error));
   } finally {
@@ -46,26 +56,27 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
 
 function help(context: Context, format: string): number {
   if (!isFormat(format)) throw new CommandError(`Unknown file format '${format}'`);
-  if (format !== "qcow2") throw new CommandError(`Format driver '${format}' does not support option amendment`);
+  if (format === "raw") throw new CommandError(`Format driver '${format}' does not support option amendment`);
   printOptionHelp(context, `Amend options for '${format}':`, optionRows(format, "amend", false));
   return 0;
 }
 
-function addAmendments(amendments: CreateOptions, text: string): void {
+function addAmendments(amendments: CreateOptions, text: string, format: Format): void {
   try {
     amendments.add(text);
   } catch (error) {
     const name = /^Invalid parameter '(.*)'$/.exec((error as Error).message)?.[1];
-    if (name === undefined || !optionRows("qcow2", "create", false).some((row) => row.name === name)) throw error;
+    if (name === undefined || !optionRows(format, "create", false).some((row) => row.name === name)) throw error;
     throw new CommandError(`Invalid parameter '${name}'\nThis option is only supported for image creation`);
   }
 }
 
-async function amend(
+async function amendImage(
   context: Context,
   image: Qcow2Image,
   options: CreateOptions,
   progress: ProgressLine,
+  force: boolean,
 ): Promise<void> {
   const compat = options.get("compat");
   if (compat !== undefined && !["0.10", "v2", "1.1", "v3"].includes(compat)) {
@@ -75,14 +86,18 @@ async function amend(
   if (refcountBits !== undefined && (refcountBits > 64 || !Number.isInteger(Math.log2(refcountBits)))) {
     throw new CommandError("Refcount width must be a power of two and may not exceed 64 bits");
   }
-  const encryption = [
-    "encrypt.state",
-    "encrypt.new-secret",
-    "encrypt.old-secret",
-    "encrypt.keyslot",
-    "encrypt.iter-time",
-  ];
-  if (encryption.some((name) => options.has(name))) await amendKeys(context, image, options);
+  const info = image.info();
+  const keys = amendsKeys(options, "encrypt.");
+  if (keys && info.encryption === "none")
+    throw new CommandError("Can't amend encryption options - encryption not present");
+  if (keys && info.luks === undefined) throw new CommandError("Only LUKS encryption options can be amended");
+  const dataFile = options.get("data_file");
+  const dataFileRaw = options.switch("data_file_raw");
+  if (dataFile !== undefined && info.dataFile === undefined)
+    throw new CommandError("data-file can only be set for images that use an external data file");
+  if (dataFileRaw === true && !info.dataFileRaw)
+    throw new CommandError("data-file-raw cannot be set on existing images");
+  if (keys) await amendKeys(context, image, info.luks!, options, "encrypt.", force);
   await image.amend(
     {
       version: compat === undefined ? undefined : compatVersion(compat),
@@ -93,42 +108,13 @@ async function amend(
   );
   const backing = options.get("backing_file");
   const format = options.get("backing_fmt");
-  const { backingFile, backingFormat } = image.info();
+  const { backingFile, backingFormat } = info;
   if (
     (backing !== undefined && backing !== (backingFile ?? "")) ||
     (format !== undefined && format !== backingFormat)
   ) {
     throw new CommandError(`Cannot amend the backing file\nYou can use '${context.program} rebase' instead.`);
   }
-  if (options.has("data_file")) throw new CommandError("Changing the data file is not supported");
-  const raw = options.switch("data_file_raw");
-  if (raw !== undefined && raw !== image.info().dataFileRaw) {
-    throw new CommandError("data-file-raw cannot be set on existing images");
-  }
   const size = options.size("size");
   if (size !== undefined) await image.resize(size, { shrink: true });
-}
-
-/** Adds or erases a passphrase of a LUKS image. */
-async function amendKeys(context: Context, image: Qcow2Image, options: CreateOptions): Promise<void> {
-  const secret = (name: string): string | undefined => {
-    const id = options.get(name);
-    if (id === undefined) return undefined;
-    const value = context.secrets.get(id);
-    if (value === undefined) throw new CommandError(`No secret with id '${id}'`);
-    return value;
-  };
-  const state = options.get("encrypt.state");
-  const slot = options.number("encrypt.keyslot");
-  if (state === "active") {
-    const passphrase = secret("encrypt.new-secret");
-    if (passphrase === undefined) throw new CommandError("'new-secret' is required to activate a keyslot");
-    await image.addPassphrase({ passphrase, slot, iterTime: options.number("encrypt.iter-time") });
-    return;
-  }
-  if (state !== "inactive") throw new CommandError(`Invalid parameter '${state ?? ""}'`);
-  const passphrase = secret("encrypt.old-secret");
-  if (passphrase !== undefined) await image.removePassphrase({ passphrase });
-  else if (slot !== undefined) await image.removePassphrase({ slot });
-  else throw new CommandError("Erasing needs 'old-secret' or 'keyslot'");
 }

@@ -1,5 +1,5 @@
 import type { Disk } from "@softmetal/qcow2";
-import { Arguments, cacheMode, FORCE_SHARE, IMAGE_OPTS, OBJECT } from "../support/common.js";
+import { Arguments, cacheMode, FORCE_SHARE, IMAGE_OPTS } from "../support/common.js";
 import { CommandError, type Context, ioErrorText, UsageError } from "../support/context.js";
 import { flag, valued } from "../support/getopt.js";
 import { openImage } from "../support/open.js";
@@ -26,7 +26,6 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
       "flush-interval": valued("flush-interval"),
       pattern: valued("pattern"),
       "no-drain": flag("no-drain"),
-      ...OBJECT,
       ...IMAGE_OPTS,
       ...FORCE_SHARE,
     },

@@ -62,6 +62,7 @@ async function findBase(
       format,
       noBacking: true,
       metadataOnly: true,
+      withoutKey: true,
     });
     let backing: string | undefined;
     try {

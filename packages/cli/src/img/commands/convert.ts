@@ -11,6 +11,7 @@ import {
   wantsHelp,
 } from "../support/create-options.js";
 import { flag } from "../support/getopt.js";
+import { nestOptions, type OptionTree } from "../support/keyval.js";
 import { type OpenImage, openImage } from "../support/open.js";
 import { ProgressLine } from "../support/progress.js";
 import { sizeArgument } from "../support/sizes.js";
@@ -153,12 +154,16 @@ async function convert(
   const skipCreate = options.has("n");
   let backing: string | undefined;
   let outputFormat: string | undefined = options.value("O");
+  let keys: OptionTree | undefined;
+  let targetIsZero = options.has("target-is-zero");
   if (!skipCreate) {
     const { format } = settings;
     if (!isFormat(format)) throw new CommandError(`Unknown file format '${format}'`);
     outputFormat = format;
     const creation = creationOptions(options, format, source.size, sources.length);
     backing = creation.get("backing_file");
+    keys = keyOptions(creation);
+    targetIsZero = startsAsZeros(format, creation);
     if (options.has("c")) checkCompressible(format, creation);
     if (options.has("bitmaps")) checkBitmaps(format, sources);
     await createImage(context, output, format, creation, creation.size("size")!).catch((error: unknown) => {
@@ -170,13 +175,14 @@ async function convert(
     filename: output,
     imageOpts,
     format: imageOpts ? undefined : outputFormat,
+    extra: keys,
     write: true,
     cache: settings.cache,
     noBacking: backing !== undefined,
     discard: true,
   });
   try {
-    await copyInto(context, options, settings, { source, sources, target, backing, progress });
+    await copyInto(context, options, settings, { source, sources, target, targetIsZero, backing, progress });
   } catch (error) {
     await target.close().catch(() => {});
     throw error;
@@ -188,12 +194,13 @@ interface Copy {
   readonly source: Disk;
   readonly sources: readonly OpenImage[];
   readonly target: OpenImage;
+  readonly targetIsZero: boolean;
   readonly backing: string | undefined;
   readonly progress: ProgressLine;
 }
 
 async function copyInto(context: Context, options: Arguments, settings: Settings, copy: Copy): Promise<void> {
-  const { source, sources, target, backing, progress } = copy;
+  const { source, sources, target, targetIsZero, backing, progress } = copy;
   if (target.disk.size < source.size) {
     // A raw target of the last, incomplete sector is as good.
     if (target.disk.size < Math.floor(source.size / 512) * 512)
@@ -211,13 +218,26 @@ async function copyInto(context: Context, options: Arguments, settings: Settings
     : explained(source, (offset, reason) => new CommandError(`error while reading at byte ${offset}: ${reason}`));
   await convert(readable, target.disk, {
     compress: options.has("c"),
-    targetIsZero: backing === undefined && (!options.has("n") || options.has("target-is-zero")),
+    targetIsZero,
     ownLayerOnly: backing !== undefined,
     sparseSize: settings.sparse,
     onUnreadable: salvage ? (offset, _length, error) => report(offset, error) : undefined,
     progress: progress.update,
   });
   if (options.has("bitmaps")) await copyBitmaps(context, sources[0], target, options.has("skip-broken-bitmaps"));
+}
+
+/** A new image reads as zeros, unless something shows through, or encryption makes noise of zeros in the file. */
+function startsAsZeros(format: Format, creation: CreateOptions): boolean {
+  if (creation.has("backing_file") || format === "luks") return false;
+  const encrypted = creation.has("encrypt.format") || creation.switch("encryption");
+  return !encrypted || (creation.get("preallocation") ?? "off") === "off";
+}
+
+/** What opening the new image needs to know of how it was made. */
+function keyOptions(creation: CreateOptions): OptionTree {
+  const keys = creation.rows.filter(({ name }) => name.endsWith("key-secret") && creation.has(name));
+  return nestOptions(keys.map(({ name }) => [name, creation.get(name)!]));
 }
 
 function creationOptions(options: Arguments, format: Format, size: number, count: number): CreateOptions {

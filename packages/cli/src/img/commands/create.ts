@@ -93,7 +93,7 @@ async function inspectBacking(
   let size: number;
   let probed: string;
   try {
-    const image = await openImage(context, { filename: name, format, metadataOnly: true });
+    const image = await openImage(context, { filename: name, format, metadataOnly: true, withoutKey: true });
     size = image.disk.size;
     probed = image.format;
     await image.close();

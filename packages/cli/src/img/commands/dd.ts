@@ -35,9 +35,7 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
     if (start > end) context.error(`${input}: cannot skip to specified offset`);
     const creation = new CreateOptions(optionRows(outputFormat, "create", true));
     await createImage(context, output, outputFormat, creation, size).catch((error: unknown) => {
-      throw new CommandError(
-        `${output}: error while creating output image of type '${outputFormat}': ${messageOf(error)}`,
-      );
+      throw new CommandError(`${output}: error while creating output image: ${messageOf(error)}`);
     });
     const target = await openImage(context, { filename: output, format: outputFormat, write: true });
     try {

@@ -49,6 +49,7 @@ async function collect(context: Context, options: Arguments): Promise<ImageInfo[
       forceShare: options.has("U"),
       noBacking: true,
       metadataOnly: true,
+      withoutKey: true,
     });
     let info: ImageInfo;
     try {

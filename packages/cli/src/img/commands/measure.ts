@@ -1,6 +1,6 @@
 import { Arguments, FORCE_SHARE, IMAGE_OPTS, OBJECT, OUTPUT, snapshotParameter } from "../support/common.js";
 import { CommandError, type Context, messageOf } from "../support/context.js";
-import { qcow2Options } from "../support/create.js";
+import { luksOptions, qcow2Options } from "../support/create.js";
 import { CreateOptions, isFormat, optionRows } from "../support/create-options.js";
 import { flag, valued } from "../support/getopt.js";
 import { type OpenImage, openImage } from "../support/open.js";
@@ -68,8 +68,12 @@ async function measure(context: Context, options: Arguments, source: OpenImage |
   }
   const bytes = Math.ceil((source?.disk.size ?? size) / 512) * 512;
   if (format === "raw") return { required: bytes, fullyAllocated: bytes, bitmaps: undefined };
-  const { measureQcow2 } = await import("@softmetal/qcow2");
+  const { measureLuks, measureQcow2 } = await import("@softmetal/qcow2");
   try {
+    if (format === "luks") {
+      const required = measureLuks(bytes, luksOptions(context, creation, ""));
+      return { required, fullyAllocated: required, bitmaps: undefined };
+    }
     return await measureQcow2(source?.disk ?? { size: bytes }, qcow2Options(context, creation, bytes));
   } catch (error) {
     throw error instanceof CommandError ? error : new CommandError(messageOf(error));

@@ -1,11 +1,8 @@
 import { Arguments, IMAGE_OPTS, OBJECT } from "../support/common.js";
 import { CommandError, type Context, messageOf, UsageError } from "../support/context.js";
 import { flag, getopt, valued } from "../support/getopt.js";
-import { type OpenImage, openImage } from "../support/open.js";
+import { openImage } from "../support/open.js";
 import { sizeOption } from "../support/sizes.js";
-
-/** Bytes of zeros written at a time. */
-const ZERO_STEP = 1 << 20;
 
 const PREALLOCATION = ["off", "metadata", "falloc", "full"] as const;
 
@@ -56,8 +53,9 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
     const info = image.qcow2?.info();
     if (info?.version === 2 && info.snapshots.length > 0)
       throw new CommandError("Can't resize a v2 image which has snapshots");
-    if (image.qcow2 !== undefined) await image.qcow2.resize(total, { preallocation: mode, shrink: true });
-    else await resizeRaw(image, total, mode);
+    if (mode === "metadata" && image.qcow2 === undefined)
+      throw new CommandError(`Unsupported preallocation mode: ${mode}`);
+    await image.disk.resize(total, { preallocation: mode, shrink: true });
   } catch (error) {
     throw error instanceof CommandError ? error : new CommandError(messageOf(error));
   } finally {
@@ -65,16 +63,4 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
   }
   if (!options.has("q")) context.out("Image resized.\n");
   return 0;
-}
-
-async function resizeRaw(image: OpenImage, total: number, mode: (typeof PREALLOCATION)[number]): Promise<void> {
-  if (mode === "metadata") throw new CommandError("Unsupported preallocation mode: metadata");
-  const start = image.disk.size;
-  await image.disk.resize(total);
-  if (mode === "falloc" && image.file.allocate !== undefined) await image.file.allocate(start, total - start);
-  else if (mode !== "off") {
-    const zeros = new Uint8Array(ZERO_STEP);
-    for (let at = start; at < total; at += ZERO_STEP)
-      await image.disk.write(zeros.subarray(0, Math.min(ZERO_STEP, total - at)), at);
-  }
 }

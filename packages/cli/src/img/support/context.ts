@@ -15,6 +15,13 @@ export class Context {
     readonly terminal: Terminal,
   ) {}
 
+  /** The passphrase that an option names. */
+  secret(id: string): string {
+    const value = this.secrets.get(id);
+    if (value === undefined) throw new CommandError(`No secret with id '${id}'`);
+    return value;
+  }
+
   out(text: string): void {
     this.terminal.out(text);
   }
@@ -40,7 +47,15 @@ export class CommandError extends Error {
 }
 
 /** A command line that cannot be understood: the message and a pointer to the help. */
-export class UsageError extends CommandError {}
+export class UsageError extends CommandError {
+  constructor(
+    message: string,
+    /** The same in the words of getopt_long(3). */
+    readonly standard: string = message,
+  ) {
+    super(message);
+  }
+}
 
 /** Ends the command with a status and nothing more to say. */
 export class Exit extends Error {

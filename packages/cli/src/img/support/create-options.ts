@@ -24,6 +24,7 @@ const row = (name: string, type: OptionType, help: string, more: Partial<OptionR
   ...more,
 });
 const create = { when: "create" } as const;
+const amend = { when: "amend" } as const;
 
 /** Options of qcow2, in the order in which they are printed when an image is created. */
 const QCOW2: readonly OptionRow[] = [
@@ -36,12 +37,10 @@ const QCOW2: readonly OptionRow[] = [
   row("encrypt.ivgen-hash-alg", "str", "Name of IV generator hash algorithm", create),
   row("encrypt.hash-alg", "str", "Name of encryption hash algorithm", create),
   row("encrypt.iter-time", "num", "Time to spend in PBKDF in milliseconds"),
-  row("encrypt.keyslot", "num", "Select a single keyslot to modify explicitly", { when: "amend" }),
-  row("encrypt.new-secret", "str", "New secret to set in the matching keyslots. Empty string to erase", {
-    when: "amend",
-  }),
-  row("encrypt.old-secret", "str", "Select all keyslots that match this password", { when: "amend" }),
-  row("encrypt.state", "str", "Select new state of affected keyslots (active/inactive)", { when: "amend" }),
+  row("encrypt.keyslot", "num", "Select a single keyslot to modify explicitly", amend),
+  row("encrypt.new-secret", "str", "New secret to set in the matching keyslots. Empty string to erase", amend),
+  row("encrypt.old-secret", "str", "Select all keyslots that match this password", amend),
+  row("encrypt.state", "str", "Select new state of affected keyslots (active/inactive)", amend),
   row("cluster_size", "size", "qcow2 cluster size", { ...create, shown: "65536" }),
   row("extended_l2", "bool", "Extended L2 tables", { ...create, shown: "off" }),
   row("preallocation", "str", "Preallocation mode (allowed values: off, metadata, falloc, full)", create),
@@ -56,6 +55,16 @@ const QCOW2: readonly OptionRow[] = [
   row("refcount_bits", "num", "Width of a reference count entry in bits", { shown: "16" }),
 ];
 
+/** Options of luks: those of encrypted qcow2 images without their prefix. */
+const LUKS: readonly OptionRow[] = [
+  row("size", "size", "Virtual disk size", create),
+  row("key-secret", "str", "ID of the secret that provides the keyslot passphrase", create),
+  ...QCOW2.filter(({ name }) => /^encrypt\.(?!format$|key-secret$)/.test(name)).map((option) => ({
+    ...option,
+    name: option.name.slice("encrypt.".length),
+  })),
+];
+
 const RAW: readonly OptionRow[] = [row("size", "size", "Virtual disk size")];
 
 /** Options of a regular file of the host. */
@@ -65,13 +74,15 @@ const HOST_FILE: readonly OptionRow[] = [
   row("extent_size_hint", "size", "Extent size hint for the image file, 0 to disable", { ...create, protocol: true }),
 ];
 
-export const FORMATS = ["raw", "qcow2"] as const;
+export const FORMATS = ["raw", "qcow2", "luks"] as const;
 export type Format = (typeof FORMATS)[number];
 export const isFormat = (name: string): name is Format => (FORMATS as readonly string[]).includes(name);
 
+const ROWS: Readonly<Record<Format, readonly OptionRow[]>> = { raw: RAW, qcow2: QCOW2, luks: LUKS };
+
 /** The rows a format accepts, with those of the file below when its name is known. */
 export function optionRows(format: Format, use: "create" | "amend", withFile: boolean): OptionRow[] {
-  const own = (format === "qcow2" ? QCOW2 : RAW).filter(({ when }) => when === undefined || when === use);
+  const own = ROWS[format].filter(({ when }) => when === undefined || when === use);
   if (!withFile || use === "amend") return own;
   return [...own, ...HOST_FILE.filter(({ name }) => !own.some((other) => other.name === name))];
 }
@@ -88,6 +99,11 @@ export function printOptionHelp(context: Context, title: string, rows: readonly 
       ({ name, type, help }) => `  ${`${name}=<${type === "bool" ? "bool (on/off)" : type}>`.padEnd(22)} - ${help}\n`,
     );
   context.out(`${title}\n${lines.join("")}`);
+}
+
+function parseNumber(text: string): number {
+  const [, sign, digits] = /^\s*([-+]?)(.*)$/.exec(text)!;
+  return sign === "-" ? -Number(digits) : Number(digits);
 }
 
 /** Parsed `-o` options; the last of equal names counts. */
@@ -110,7 +126,7 @@ export class CreateOptions {
   set(name: string, value: string): void {
     const known = this.rows.find((candidate) => candidate.name === name);
     if (known?.type === "bool") switchOption(name, value);
-    if (known?.type === "num" && !/^\s*(0x[0-9a-f]+|\d+)$/i.test(value))
+    if (known?.type === "num" && !/^\s*[-+]?(0x[0-9a-f]+|\d+)$/i.test(value))
       throw new CommandError(`Parameter '${name}' expects a number`);
     if (known?.type === "size") sizeOption(name, value);
     this.#values.set(name, value);
@@ -135,7 +151,7 @@ export class CreateOptions {
   }
   number(name: string): number | undefined {
     const value = this.#values.get(name);
-    return value === undefined ? undefined : Number(value);
+    return value === undefined ? undefined : parseNumber(value);
   }
 
   /** `name=value name=value`, as in the "Formatting" line. */
@@ -145,7 +161,7 @@ export class CreateOptions {
         const given = this.#values.get(name);
         if (given === undefined) return shown === undefined ? undefined : `${name}=${shown}`;
         if (type === "size") return `${name}=${BigInt(sizeOption(name, given))}`;
-        if (type === "num") return `${name}=${Number(given)}`;
+        if (type === "num") return `${name}=${BigInt(parseNumber(given))}`;
         return `${name}=${type === "str" ? given.replaceAll(",", ",,") : given}`;
       })
       .filter((part) => part !== undefined)

@@ -1,4 +1,10 @@
-import type { EncryptionCreateOptions, LuksHash, Preallocation, Qcow2CreateOptions } from "@softmetal/qcow2";
+import type {
+  EncryptionCreateOptions,
+  LuksCreateOptions,
+  LuksHash,
+  Preallocation,
+  Qcow2CreateOptions,
+} from "@softmetal/qcow2";
 import type { NodeFile } from "@softmetal/qcow2/node";
 import { CommandError, type Context, errnoText, messageOf } from "./context.js";
 import type { CreateOptions, Format } from "./create-options.js";
@@ -76,26 +82,61 @@ function oneOf<const T extends string>(options: CreateOptions, name: string, val
   return found;
 }
 
-function encryptionOptions(context: Context, options: CreateOptions): EncryptionCreateOptions | undefined {
-  const format = options.get("encrypt.format") ?? (options.switch("encryption") ? "aes" : undefined);
-  if (format === undefined) return undefined;
-  if (format !== "aes" && format !== "luks") throw new CommandError(`Invalid parameter '${format}'`);
-  const id = options.get("encrypt.key-secret");
-  if (id === undefined) throw new CommandError("Parameter 'encrypt.key-secret' is required for cipher");
-  const passphrase = context.secrets.get(id);
-  if (passphrase === undefined) throw new CommandError(`No secret with id '${id}'`);
-  if (format === "aes") return { format, passphrase };
-  const hashes = ["sha1", "sha256", "sha512", "ripemd160"] as const satisfies readonly LuksHash[];
-  return {
-    format,
-    passphrase,
-    cipher: oneOf(options, "encrypt.cipher-alg", ["aes-128", "aes-192", "aes-256"] as const),
-    mode: oneOf(options, "encrypt.cipher-mode", ["xts", "cbc"] as const),
-    ivGenerator: oneOf(options, "encrypt.ivgen-alg", ["plain", "plain64", "essiv"] as const),
-    ivHash: oneOf(options, "encrypt.ivgen-hash-alg", hashes),
-    hash: oneOf(options, "encrypt.hash-alg", hashes),
-    iterTime: options.number("encrypt.iter-time"),
+/** Algorithms that LUKS headers may name but that are not available here. */
+const UNSUPPORTED: Readonly<Record<string, readonly string[]>> = {
+  "cipher-alg": [
+    ...["des", "3des", "cast5-128"],
+    ...["serpent", "twofish"].flatMap((name) => [`${name}-128`, `${name}-192`, `${name}-256`]),
+  ],
+  "cipher-mode": ["ecb", "ctr"],
+};
+
+/** LUKS in the library's terms; `prefix` stands before the names of the options ("encrypt." for qcow2). */
+export function luksOptions(context: Context, options: CreateOptions, prefix: "" | "encrypt."): LuksCreateOptions {
+  const hashes: readonly LuksHash[] = ["md5", "sha1", "sha224", "sha256", "sha384", "sha512", "ripemd160"];
+  const choice = <T extends string>(name: string, values: readonly T[]): T | undefined => {
+    const value = options.get(prefix + name);
+    const found = values.find((candidate) => candidate === value);
+    if (value !== undefined && found === undefined) {
+      throw new CommandError(
+        UNSUPPORTED[name]?.includes(value)
+          ? `Algorithm '${value}' not supported`
+          : `Parameter '${name}' does not accept value '${value}'`,
+      );
+    }
+    return found;
   };
+  const settings = {
+    format: "luks",
+    cipher: choice("cipher-alg", ["aes-128", "aes-192", "aes-256"]),
+    mode: choice("cipher-mode", ["xts", "cbc"]),
+    // The library would take essiv for cbc.
+    ivGenerator: choice("ivgen-alg", ["plain", "plain64", "essiv"]) ?? "plain64",
+    ivHash: choice("ivgen-hash-alg", hashes),
+    hash: choice("hash-alg", hashes),
+    iterTime: options.number(`${prefix}iter-time`),
+  } as const;
+  return { ...settings, passphrase: passphraseOption(context, options, prefix) };
+}
+
+function passphraseOption(context: Context, options: CreateOptions, prefix: "" | "encrypt."): string {
+  const id = options.get(`${prefix}key-secret`);
+  if (id === undefined) throw new CommandError(`Parameter '${prefix}key-secret' is required for cipher`);
+  return context.secret(id);
+}
+
+function encryptionOptions(context: Context, options: CreateOptions): EncryptionCreateOptions | undefined {
+  if (options.has("encrypt.format") && options.has("encryption"))
+    throw new CommandError("'encrypt.format' and its alias 'encryption' can't be used at the same time");
+  const format = options.get("encrypt.format") ?? (options.switch("encryption") ? "aes" : undefined);
+  if (format === undefined) {
+    if (options.rows.some(({ name }) => name.startsWith("encrypt.") && options.has(name)))
+      throw new CommandError("Parameter 'encrypt.format' is missing");
+    return undefined;
+  }
+  if (format === "luks") return luksOptions(context, options, "encrypt.");
+  if (format !== "aes") throw new CommandError(`Parameter 'format' does not accept value '${format}'`);
+  return { format, passphrase: passphraseOption(context, options, "encrypt.") };
 }
 
 /** Creates (or empties) a file of the host, unless somebody uses it. */
@@ -132,29 +173,33 @@ export async function createImage(
   const bytes = Math.ceil(size / SECTOR) * SECTOR;
   if (!Number.isSafeInteger(bytes)) throw tooLarge(format);
   const qcow2 = format === "qcow2" ? qcow2Options(context, options, bytes) : undefined;
-  const rawMode =
-    qcow2 === undefined ? (oneOf(options, "preallocation", ["off", "falloc", "full"] as const) ?? "off") : "off";
+  const luks = format === "luks" ? luksOptions(context, options, "") : undefined;
+  const preallocation = qcow2 === undefined ? filePreallocation(options, format) : "off";
   const target = fileOptions(filename);
-  if (target.driver === "nbd") return createOnExport(context, filename, qcow2, bytes);
+  if (target.driver === "nbd") return createOnExport(context, filename, bytes, qcow2, luks);
   if (target.driver !== "file" || typeof target.filename !== "string") {
     throw new CommandError(`Protocol driver '${String(target.driver)}' does not support image creation`);
   }
   const file = await createHostFile(context, target.filename);
   try {
     const library = await import("@softmetal/qcow2");
-    if (qcow2 === undefined) {
-      await library.createRaw(file, { size: bytes, preallocation: rawMode });
+    if (format === "raw") {
+      await library.createRaw(file, { size: bytes, preallocation });
       // As QEMU does: with the first block allocated, direct I/O can find out its alignment by reading it.
       await file.write(new Uint8Array(Math.min(bytes, FIRST_BLOCK)), 0);
       return;
     }
     const { nodePlatform } = await import("@softmetal/qcow2/node");
+    if (luks !== undefined) {
+      await library.createLuks(file, { ...luks, size: bytes, preallocation, platform: nodePlatform });
+      return;
+    }
     const dataName = options.get("data_file");
     const dataFile =
       dataName === undefined ? undefined : await createHostFile(context, resolveBacking(dataName, target.filename));
     try {
       await library.createQcow2(file, {
-        ...qcow2,
+        ...qcow2!,
         platform: nodePlatform,
         dataFile: dataFile && { file: dataFile, name: dataName!, raw: options.switch("data_file_raw") },
       });
@@ -170,18 +215,31 @@ export async function createImage(
   }
 }
 
+/** `preallocation` of the formats that are a file of the host with at most a header in front. */
+function filePreallocation(options: CreateOptions, format: Format): "off" | "falloc" | "full" {
+  const value = options.get("preallocation");
+  if (value === undefined || value === "off" || value === "falloc" || value === "full") return value ?? "off";
+  // There is no metadata to allocate, and nobody minds being asked.
+  if (value === "metadata" && format === "luks") return "off";
+  throw new CommandError(
+    value === "metadata" ? `Unsupported preallocation mode: ${value}` : `invalid parameter value: ${value}`,
+  );
+}
+
 async function createOnExport(
   context: Context,
   filename: string,
-  qcow2: Qcow2CreateOptions | undefined,
   size: number,
+  qcow2: Qcow2CreateOptions | undefined,
+  luks: LuksCreateOptions | undefined,
 ): Promise<void> {
   const file = await openFile(context, fileOptions(filename), false);
   try {
-    if (qcow2 !== undefined) {
-      const { createQcow2 } = await import("@softmetal/qcow2");
-      await createQcow2(file, qcow2);
-    } else if ((await file.size()) < size)
+    const { createLuks, createQcow2 } = await import("@softmetal/qcow2");
+    const { nodePlatform } = await import("@softmetal/qcow2/node");
+    if (qcow2 !== undefined) await createQcow2(file, { ...qcow2, platform: nodePlatform });
+    else if (luks !== undefined) await createLuks(file, { ...luks, size, platform: nodePlatform });
+    else if ((await file.size()) < size)
       throw new CommandError("The image file is smaller than the wanted size and cannot grow");
   } finally {
     await file.close();

@@ -31,6 +31,7 @@ const BY_REASON: readonly (readonly [RegExp, string])[] = [
   [/^refcount order \d+ is greater than 6$/, "Reference count entry width too large; may not exceed 64 bits"],
   [/^header length \d+ is too short$/, "qcow2 header too short"],
   [/^header length \d+ exceeds the first cluster$/, "qcow2 header exceeds cluster size"],
+  [/^no AES cipher with key size (\d+)$/, "No AES cipher with key size $1 available"],
   [/^backing file name is too long$/, "Backing file name too long"],
   [/^backing file name lies outside of the first cluster$/, "Invalid backing file offset"],
 ];

@@ -1,9 +1,8 @@
-import type { Qcow2Info } from "@softmetal/qcow2";
+import type { LuksInfo, Qcow2Info } from "@softmetal/qcow2";
 import type { Context } from "./context.js";
 import { resolveBacking } from "./filename.js";
 import type { OpenImage } from "./open.js";
-import type { Printable } from "./qdict.js";
-import { ordered, toHuman } from "./qdict.js";
+import { type Printable, toHuman } from "./qdict.js";
 import { formatSize } from "./sizes.js";
 import { snapshotTable } from "./snapshots.js";
 
@@ -15,12 +14,22 @@ export interface ImageInfo {
   /** Bytes of storage in use; undefined where that cannot be found out. */
   readonly actualSize: number | undefined;
   readonly qcow2: Qcow2Info | undefined;
+  readonly encrypted: boolean;
+  /** What only this format has; undefined for raw. */
+  readonly specific: SpecificInfo | undefined;
   /** The backing file as found from the program's directory. */
   readonly fullBackingFilename: string | undefined;
 }
 
+type Dictionary = { [key: string]: Printable | undefined };
+
+export interface SpecificInfo {
+  readonly type: string;
+  readonly data: Dictionary;
+}
+
 export async function imageInfo(image: OpenImage): Promise<ImageInfo> {
-  const qcow2 = image.qcow2 === undefined ? undefined : await image.qcow2.info();
+  const qcow2 = image.qcow2?.info();
   return {
     filename: image.filename,
     format: image.format,
@@ -28,6 +37,8 @@ export async function imageInfo(image: OpenImage): Promise<ImageInfo> {
     virtualSize: Math.ceil(image.disk.size / 512) * 512,
     actualSize: await actualSize(image),
     qcow2,
+    encrypted: image.luks !== undefined || (qcow2 !== undefined && qcow2.encryption !== "none"),
+    specific: formatSpecific(image),
     fullBackingFilename:
       qcow2?.backingFile === undefined ? undefined : resolveBacking(qcow2.backingFile, image.filename),
   };
@@ -39,8 +50,14 @@ async function actualSize(image: OpenImage): Promise<number | undefined> {
   return own === undefined ? undefined : own + (data ?? 0);
 }
 
-/** The "format-specific" dictionary, in the order in which QEMU builds it. */
-export function formatSpecific(info: Qcow2Info): { [key: string]: Printable | undefined } {
+/** The "format-specific" part. */
+export function formatSpecific({ qcow2, luks }: OpenImage): SpecificInfo | undefined {
+  if (luks !== undefined) return { type: "luks", data: luksSpecific(luks.info()) };
+  return qcow2 && { type: "qcow2", data: qcow2Specific(qcow2.info()) };
+}
+
+/** In the order in which QEMU builds it. */
+function qcow2Specific(info: Qcow2Info): Dictionary {
   const v3 = info.version === 3;
   return {
     compat: v3 ? "1.1" : "0.10",
@@ -65,10 +82,11 @@ export function formatSpecific(info: Qcow2Info): { [key: string]: Printable | un
 
 function encryption(info: Qcow2Info): Printable | undefined {
   if (info.encryption === "none") return undefined;
-  const { luks } = info;
-  if (luks === undefined) return { format: info.encryption };
+  return { format: info.encryption, ...(info.luks && luksSpecific(info.luks)) };
+}
+
+function luksSpecific(luks: LuksInfo): Dictionary {
   return {
-    format: "luks",
     "cipher-alg": luks.cipher,
     "cipher-mode": luks.mode,
     "ivgen-alg": luks.ivGenerator,
@@ -87,15 +105,15 @@ function encryption(info: Qcow2Info): Printable | undefined {
 }
 
 /** The dictionary of `info --output=json`. */
-export function infoJson(info: ImageInfo): { [key: string]: Printable | undefined } {
-  const { qcow2 } = info;
+export function infoJson(info: ImageInfo): Dictionary {
+  const { qcow2, specific } = info;
   return {
     filename: info.filename,
     format: info.format,
     "virtual-size": info.virtualSize,
     "actual-size": info.actualSize,
     "cluster-size": qcow2?.clusterSize,
-    encrypted: qcow2 !== undefined && qcow2.encryption !== "none" ? true : undefined,
+    encrypted: info.encrypted ? true : undefined,
     "dirty-flag": qcow2 === undefined ? false : qcow2.dirty,
     "backing-filename": qcow2?.backingFile,
     "full-backing-filename": info.fullBackingFilename,
@@ -113,21 +131,21 @@ export function infoJson(info: ImageInfo): { [key: string]: Printable | undefine
             "vm-clock-nsec": snapshot.vmClock % 1_000_000_000n,
             icount: snapshot.icount,
           })),
-    "format-specific": qcow2 === undefined ? undefined : { type: "qcow2", data: formatSpecific(qcow2) },
+    "format-specific": specific && { ...specific },
   };
 }
 
 /** The lines of `info`. */
 export function printInfo(context: Context, info: ImageInfo): void {
-  const { qcow2 } = info;
+  const { qcow2, specific } = info;
   const lines = [
     `image: ${info.filename}`,
     `file format: ${info.format}`,
     `virtual size: ${formatSize(info.virtualSize)} (${info.virtualSize} bytes)`,
     `disk size: ${info.actualSize === undefined ? "unavailable" : formatSize(info.actualSize)}`,
   ];
+  if (info.encrypted) lines.push("encrypted: yes");
   if (qcow2 !== undefined) {
-    if (qcow2.encryption !== "none") lines.push("encrypted: yes");
     lines.push(`cluster_size: ${qcow2.clusterSize}`);
     if (qcow2.dirty) lines.push("cleanly shut down: no");
     if (qcow2.backingFile !== undefined) {
@@ -138,11 +156,13 @@ export function printInfo(context: Context, info: ImageInfo): void {
     }
   }
   context.out(`${lines.join("\n")}\n`);
-  if (qcow2 === undefined) return;
-  if (qcow2.snapshots.length > 0) context.out(`Snapshot list:\n${snapshotTable(qcow2.snapshots)}`);
-  const specific = formatSpecific(qcow2);
-  if (ordered(specific).length > 0) context.out(`Format specific information:\n${toHuman(definedOnly(specific), 1)}`);
+  if (qcow2 !== undefined && qcow2.snapshots.length > 0)
+    context.out(`Snapshot list:\n${snapshotTable(qcow2.snapshots)}`);
+  if (specific !== undefined) context.out(specificText(specific));
 }
 
-const definedOnly = (dictionary: { [key: string]: Printable | undefined }): Printable =>
-  Object.fromEntries(Object.entries(dictionary).filter(([, value]) => value !== undefined)) as Printable;
+/** The "Format specific information" lines. */
+export function specificText({ data }: SpecificInfo): string {
+  const defined = Object.fromEntries(Object.entries(data).filter(([, value]) => value !== undefined)) as Printable;
+  return `Format specific information:\n${toHuman(defined, 1)}`;
+}

@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
-import type { Disk, Qcow2Image, RandomAccessFile } from "@softmetal/qcow2";
+import type { Disk, LuksDisk, Qcow2Image, RandomAccessFile } from "@softmetal/qcow2";
 import { CommandError, type Context, errnoText, messageOf } from "./context.js";
-import { FORMATS, type Format, isFormat } from "./create-options.js";
+import { type Format, isFormat } from "./create-options.js";
 import { displayName, fileOptions, nbdUri, resolveBacking } from "./filename.js";
 import { isTree, nestOptions, type OptionTree, parseOptions, switchOption } from "./keyval.js";
 import { LOCK_METADATA, LOCK_READ, LOCK_WRITE, type LockRequest, lockImage } from "./locks.js";
@@ -18,8 +18,12 @@ export interface OpenRequest {
   readonly forceShare?: boolean;
   /** Leave the backing chain away. */
   readonly noBacking?: boolean;
-  /** Only metadata is wanted: no passphrase, and the image is only looked at for a moment. */
+  /** Only metadata is wanted: the image is only looked at for a moment. */
   readonly metadataOnly?: boolean;
+  /** An encrypted image may stay locked. */
+  readonly withoutKey?: boolean;
+  /** Further options of the image node, as `--image-opts` would give them. */
+  readonly extra?: OptionTree;
   /** `-t`/`-T`: "unsafe" leaves the flushes away. */
   readonly cache?: string;
   /** Read this internal snapshot instead of the current state. */
@@ -40,6 +44,8 @@ export interface OpenImage {
   readonly disk: Disk;
   /** The same disk, when it is a qcow2 image. */
   readonly qcow2?: Qcow2Image;
+  /** The same disk, when it is a LUKS volume in a file of its own. */
+  readonly luks?: LuksDisk;
   /** The file that holds the image. */
   readonly file: RandomAccessFile;
   /** The external data file, when there is one. */
@@ -55,7 +61,7 @@ const MAX_DEPTH = 256;
 /** Opens an image, or ends the command with "Could not open ...". */
 export async function openImage(context: Context, request: OpenRequest): Promise<OpenImage> {
   try {
-    return await openNode(context, rootOptions(request), request, 0);
+    return await openNode(context, { ...rootOptions(request), ...request.extra }, request, 0);
   } catch (error) {
     throw new CommandError(`Could not open '${request.filename}': ${messageOf(error)}`);
   }
@@ -89,6 +95,7 @@ async function openNode(context: Context, node: OptionTree, request: OpenRequest
   const readOnly = !request.write;
   const cache = request.cache === "unsafe" ? "unsafe" : "writeback";
   const file = await openFile(context, below, readOnly, request);
+  let opened: Disk | undefined;
   try {
     const filename = displayName(node.file === undefined ? below : { ...node, file: below });
     const format = await formatOf(node, file);
@@ -99,20 +106,29 @@ async function openNode(context: Context, node: OptionTree, request: OpenRequest
       const disk = await openRaw(file, { readOnly, cache, ...limits });
       return { filename, format, disk, file, close: () => disk.close() };
     }
-    const { openQcow2 } = await import("@softmetal/qcow2");
-    // The faster compression and encryption of Node are only worth loading when data is going to be read.
-    const platform = request.metadataOnly ? undefined : (await import("@softmetal/qcow2/node")).nodePlatform;
+    const { openLuks, openQcow2 } = await import("@softmetal/qcow2");
+    const passphrase = request.withoutKey ? undefined : passphraseOf(context, node, format);
+    // The faster compression and encryption of Node are only worth loading when there is something to do for them.
+    const platform =
+      request.metadataOnly && passphrase === undefined
+        ? undefined
+        : (await import("@softmetal/qcow2/node")).nodePlatform;
+    if (format === "luks") {
+      if (passphrase === undefined && !request.withoutKey) throw keyRequired("key-secret");
+      const luks = await openLuks(file, { readOnly, cache, passphrase, metadataOnly: request.withoutKey, platform });
+      return { filename, format, disk: luks, luks, file, close: () => luks.close() };
+    }
     let dataFile: RandomAccessFile | undefined;
     let base: Disk | undefined;
     const qcow2 = await openQcow2(file, {
       readOnly,
       platform,
       cache,
-      metadataOnly: request.metadataOnly,
+      metadataOnly: request.withoutKey,
       repair: request.repair,
       snapshot: request.snapshot,
       discard: request.discard ?? node.discard !== "ignore",
-      passphrase: passphraseOf(context, node),
+      passphrase,
       lazyRefcounts:
         node["lazy-refcounts"] === undefined
           ? undefined
@@ -135,9 +151,13 @@ async function openNode(context: Context, node: OptionTree, request: OpenRequest
         }
       },
     });
+    opened = qcow2;
+    // To be repaired, the library opens it without.
+    if (qcow2.info().encryption !== "none" && passphrase === undefined && !request.withoutKey)
+      throw keyRequired("encrypt.key-secret");
     return { filename, format, disk: qcow2, qcow2, file, dataFile, base, close: () => qcow2.close() };
   } catch (error) {
-    await Promise.resolve(file.close()).catch(() => {});
+    await closeQuietly(opened ?? file);
     throw error;
   }
 }
@@ -175,14 +195,21 @@ function fileNode(node: OptionTree): OptionTree {
 const sizeOf = (node: OptionTree, key: string): number | undefined =>
   node[key] === undefined ? undefined : sizeOption(key, String(node[key]));
 
-function passphraseOf(context: Context, node: OptionTree): string | undefined {
-  const encrypt = isTree(node.encrypt) ? node.encrypt["key-secret"] : undefined;
-  const id = encrypt ?? node["key-secret"];
-  if (id === undefined) return undefined;
-  const secret = context.secrets.get(String(id));
-  if (secret === undefined) throw new CommandError(`No secret with id '${id}'`);
-  return secret;
+function passphraseOf(context: Context, node: OptionTree, format: Format): string | undefined {
+  const options = format === "luks" ? node : node.encrypt;
+  const id = isTree(options) ? options["key-secret"] : undefined;
+  return id === undefined ? undefined : context.secret(String(id));
 }
+
+async function closeQuietly(it: Pick<RandomAccessFile, "close">): Promise<void> {
+  try {
+    await it.close();
+  } catch {
+    // Something else has gone wrong before, and that is told.
+  }
+}
+
+const keyRequired = (option: string): CommandError => new CommandError(`Parameter '${option}' is required for cipher`);
 
 async function formatOf(node: OptionTree, file: RandomAccessFile): Promise<Format> {
   if (typeof node.driver === "string" && isFormat(node.driver)) return node.driver;
@@ -191,11 +218,10 @@ async function formatOf(node: OptionTree, file: RandomAccessFile): Promise<Forma
 
 /** What the first bytes look like. */
 async function probeFormat(file: RandomAccessFile): Promise<Format> {
-  const head = new Uint8Array(8);
-  const count = await file.read(head, 0);
-  const isQcow2 =
-    count === 8 && Buffer.from(head).readUInt32BE(0) === 0x514649fb && Buffer.from(head).readUInt32BE(4) >= 2;
-  return isQcow2 ? FORMATS[1] : FORMATS[0];
+  const head = Buffer.alloc(8);
+  if ((await file.read(head, 0)) < 8) return "raw";
+  if (head.readUInt32BE(0) === 0x514649fb && head.readUInt32BE(4) >= 2) return "qcow2";
+  return head.toString("latin1") === "LUKS\xba\xbe\0\x01" ? "luks" : "raw";
 }
 
 function warnProbedRaw(context: Context, filename: string): void {
