@@ -1,37 +1,64 @@
 import { type Extent, type NbdDisk, type NbdExport, StateFlag } from "@softmetal/nbd";
-import type { Disk, Qcow2Image } from "@softmetal/qcow2";
+import type { Extent as ImageExtent, Qcow2Image } from "@softmetal/qcow2";
+import { holesBelow, isSparseBelow } from "../img/support/holes-below.js";
+import type { OpenImage } from "../img/support/open.js";
 
 /** Extents in one answer; clients ask again for the rest. */
 const MAX_EXTENTS = 1024;
 
-/** An image, or a part of it, as the disk behind an export. */
+export interface ServedDiskOptions {
+  /** Bytes of the image in front of the served part. */
+  readonly start: number;
+  readonly readOnly: boolean;
+  /** Pass discards on; otherwise they are hints that nobody follows. */
+  readonly discard: boolean;
+  /** Whether written zeros are looked for, to be stored as such; "unmap" may leave holes. */
+  readonly detectZeroes: "off" | "on" | "unmap";
+  /** Make every write durable before it is answered. */
+  readonly writethrough: boolean;
+}
+
+/** An image, or the end of it, as the disk behind an export. */
 export class ServedDisk implements NbdDisk {
+  readonly size: number;
   readonly write?: NbdDisk["write"];
   readonly trim?: NbdDisk["trim"];
   readonly writeZeroes?: NbdDisk["writeZeroes"];
 
+  #sparseBelow: Promise<boolean> | undefined;
+
   constructor(
-    private readonly disk: Disk,
-    private readonly start: number,
-    readonly size: number,
-    options: { readonly readOnly: boolean; readonly discard: boolean },
+    private readonly image: OpenImage,
+    private readonly options: ServedDiskOptions,
   ) {
-    if (options.readOnly) return;
-    this.write = (offset, data) => disk.write(data, start + offset);
+    const { start, readOnly, discard, detectZeroes, writethrough } = options;
+    const { disk } = image;
+    this.size = disk.size - start;
+    if (readOnly) return;
+    const written = async (work: Promise<void>): Promise<void> => {
+      await work;
+      if (writethrough) await disk.flush();
+    };
+    this.write = (offset, data) =>
+      written(
+        detectZeroes !== "off" && isZero(data)
+          ? disk.writeZeroes(start + offset, data.length, { unmap: detectZeroes === "unmap" })
+          : disk.write(data, start + offset),
+      );
     // Announced even when discards are ignored, as a hint nobody has to follow.
     this.trim = async (offset, length) => {
-      if (options.discard) await disk.discard(start + offset, length);
+      if (discard) await written(disk.discard(start + offset, length));
     };
     this.writeZeroes = (offset, length, { mayTrim }) =>
-      disk.writeZeroes(start + offset, length, { unmap: mayTrim && options.discard });
+      written(disk.writeZeroes(start + offset, length, { unmap: mayTrim && discard }));
   }
 
   read(offset: number, target: Uint8Array): Promise<void> {
-    return this.disk.read(target, this.start + offset);
+    return this.image.disk.read(target, this.options.start + offset);
   }
 
   flush(): Promise<void> {
-    return this.disk.flush();
+    return this.image.disk.flush();
   }
 
   blockStatus(offset: number, length: number): Promise<Extent[]> {
@@ -43,19 +70,30 @@ export class ServedDisk implements NbdDisk {
     return this.#extents(offset, length, ({ allocated, depth }) => (allocated ? depth + 1 : 0));
   }
 
-  async #extents(
-    offset: number,
-    length: number,
-    flags: (extent: { data: boolean; zero: boolean; allocated: boolean; depth: number }) => number,
-  ): Promise<Extent[]> {
+  async #extents(offset: number, length: number, flags: (extent: ImageExtent) => number): Promise<Extent[]> {
     const extents: Extent[] = [];
+    const { start } = this.options;
+    // Found out when somebody asks: it takes a look at every cluster.
+    this.#sparseBelow ??= isSparseBelow(this.image);
+    const sparseBelow = await this.#sparseBelow;
     for (let at = offset; at < offset + length && extents.length < MAX_EXTENTS; ) {
-      const extent = await this.disk.status(this.start + at, offset + length - at);
-      extents.push({ length: extent.length, flags: flags(extent) });
+      const extent = await this.image.disk.status(start + at, offset + length - at);
+      for await (const part of sparseBelow ? holesBelow(this.image, extent) : [extent]) {
+        extents.push({ length: part.length, flags: flags(part) });
+        if (extents.length >= MAX_EXTENTS) break;
+      }
       at += extent.length;
     }
     return extents;
   }
+}
+
+/** Whether there is nothing but zeros. */
+function isZero(data: Uint8Array): boolean {
+  if (data.length === 0 || data[0] !== 0) return false;
+  const bytes = Buffer.from(data.buffer, data.byteOffset, data.length);
+  // Each byte equals its neighbour, and the first one is zero.
+  return bytes.compare(bytes, 1, bytes.length, 0, bytes.length - 1) === 0;
 }
 
 /** `qemu:dirty-bitmap:NAME`: flag 1 where the bitmap marks changes. */

@@ -24,12 +24,14 @@ Connection properties:
 Exposing part of the image:
   -o, --offset=OFFSET       offset into the image
   -A, --allocation-depth    expose the allocation depth
-  -B, --bitmap=NAME         expose a persistent dirty bitmap
+  -B, --bitmap=NAME         expose a persistent dirty bitmap (may be repeated)
 
 General purpose options:
   -L, --list                list exports available from another NBD server
-  --object type,id=ID,...   define an object: 'secret' for passphrases, 'tls-creds-x509' for TLS
+  --object type,id=ID,...   define an object: 'secret' for passphrases, 'tls-creds-x509' or 'tls-creds-psk' for TLS
   --tls-creds=ID            use the id of an earlier --object to provide TLS
+  --tls-hostname=NAME       with -L, the name that the server's certificate must carry
+  -T, --trace PATTERN       accepted for compatibility
   --fork                    start the server and exit once it is running
   --pid-file=PATH           store the server's process ID in the given file
 
@@ -41,8 +43,12 @@ Block device options:
                             export an internal snapshot read-only; 'snapshot.id=[ID],snapshot.name=[NAME]', or '[ID_OR_NAME]'
   -n, --nocache             accepted for compatibility
       --cache=MODE          'none', 'writeback' (default), 'writethrough', 'directsync' or 'unsafe'
+      --aio=MODE            accepted for compatibility (native, io_uring or threads)
       --discard=MODE        set discard mode (ignore, unmap)
+      --detect-zeroes=MODE  store zeros that are written as such (off, on, unmap)
       --image-opts          treat FILE as a full set of image options
+
+A socket that is passed on by its starter (LISTEN_FDS and LISTEN_PID, as of systemd) is used instead of -p or -k.
 `;
 
 /** `softmetal nbd`: returns the exit status when the server ends. */
@@ -65,7 +71,8 @@ async function start(context: Context, argv: string[]): Promise<number> {
     options = new Arguments(context, argv, SPEC);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    throw new CommandError(`${error.message}\nTry \`${context.program} --help' for more information.`);
+    const more = `Try \`${context.program} --help' for more information.`;
+    throw new CommandError(`${error.standard}\n${context.program}: ${more}`);
   }
   if (options.has("h")) {
     context.out(USAGE.replaceAll("%program%", context.program));

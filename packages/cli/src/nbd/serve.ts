@@ -6,8 +6,9 @@ import { CommandError, type Context, errnoText, messageOf } from "../img/support
 import { type OpenImage, openImage } from "../img/support/open.js";
 import { openTemporaryOverlay } from "../img/support/overlay.js";
 import { serverCredentials } from "../img/support/tls-objects.js";
+import { inheritedSocket } from "./activation.js";
 import { dirtyBitmap, ServedDisk } from "./disk.js";
-import type { NbdSettings } from "./options.js";
+import { DEFAULT_BIND, type NbdSettings } from "./options.js";
 
 /** Opens the image and serves it until the last client has left (or, with `-t`, until a signal). */
 export async function serve(context: Context, settings: NbdSettings, ready: () => void): Promise<number> {
@@ -67,19 +68,21 @@ async function openSnapshot(
 
 function exportOf(image: OpenImage, settings: NbdSettings) {
   const { offset } = settings;
-  if (offset >= image.disk.size && offset > 0) {
-    throw new CommandError(`Offset (${offset}) has to be smaller than the image size (${image.disk.size})`);
+  const { size } = image.disk;
+  if (offset > size) {
+    throw new CommandError(`Offset (${offset}) cannot be greater than size of the containing file (${size})`);
   }
   const readOnly = settings.readOnly || image.disk.readOnly;
-  const disk = new ServedDisk(image.disk, offset, image.disk.size - offset, { readOnly, discard: settings.discard });
+  const { discard, detectZeroes, writethrough } = settings;
+  const disk = new ServedDisk(image, { start: offset, readOnly, discard, detectZeroes, writethrough });
   const contexts: Record<string, ReturnType<typeof dirtyBitmap>> = {};
+  if (settings.allocationDepth) contexts["qemu:allocation-depth"] = disk.allocationDepth.bind(disk);
   for (const name of settings.bitmaps) {
     if (!image.qcow2?.listBitmaps().some((bitmap) => bitmap.name === name)) {
       throw new CommandError(`Bitmap '${name}' is not found`);
     }
     contexts[`qemu:dirty-bitmap:${name}`] = dirtyBitmap(image.qcow2, name, offset);
   }
-  if (settings.allocationDepth) contexts["qemu:allocation-depth"] = disk.allocationDepth.bind(disk);
   return {
     name: settings.exportName,
     description: settings.description,
@@ -121,12 +124,16 @@ async function startListening(
 ): Promise<NbdListener> {
   const { socket, port, bind } = settings;
   if (socket !== undefined) removeStaleSocket(socket);
-  // Without -b only this machine can connect: whoever may connect may write.
-  const address = socket === undefined ? { port, host: bind ?? "127.0.0.1" } : { path: socket };
+  const fd = inheritedSocket();
+  const address =
+    fd !== undefined ? { fd } : socket === undefined ? { port, host: bind ?? DEFAULT_BIND } : { path: socket };
   try {
     return await listen(server, address, { maxConnections: settings.maxClients, onConnectionEnd });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOTFOUND" || code === "EAI_AGAIN") {
+      throw new CommandError(`address resolution failed for ${bind}:${port}: Name or service not known`);
+    }
     // libuv reports a missing folder as a lack of permission.
     const missing = code === "EACCES" && socket !== undefined && !existsSync(dirname(socket));
     const known = code === "EADDRINUSE" ? "Address already in use" : missing ? "No such file or directory" : undefined;

@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ConnectOptions, connectNbd } from "@softmetal/nbd/node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -32,6 +32,12 @@ async function serving(
   return { status: await serving, terminal };
 }
 
+/** A socket that is not in anybody's way. */
+const quiet = ["-k", path("quiet.sock")];
+const psk = path("psk");
+mkdirSync(psk);
+writePskKeys(psk);
+
 const sha = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 beforeAll(() => {
@@ -54,7 +60,7 @@ describe.skipIf(!have("qemu-img", "qemu-io", "nbdinfo", "nbdcopy"))("softmetal n
         "export-name": "disk",
         description: "a disk",
         "export-size": 8 * MIB,
-        contexts: ["base:allocation", "qemu:dirty-bitmap:b0", "qemu:allocation-depth"],
+        contexts: ["base:allocation", "qemu:allocation-depth", "qemu:dirty-bitmap:b0"],
       });
       await run("nbdcopy", ["--connections=4", uri, path("copy.raw")]);
       const map = JSON.parse((await run("nbdinfo", ["--map=qemu:dirty-bitmap:b0", "--json", uri])).stdout);
@@ -208,22 +214,126 @@ describe.skipIf(!have("qemu-img", "qemu-io", "nbdinfo", "nbdcopy"))("softmetal n
     [["a", "b"], "Invalid number of arguments"],
     [["nosuch"], "Failed to blk_new_open 'nosuch': Could not open 'nosuch': No such file or directory"],
     [["-k", "rel", "x"], "socket path must be absolute"],
+    [[""], "Failed to blk_new_open '': The 'file' block driver requires a file name"],
     [["-e", "x", "y"], "Invalid shared device number 'x'"],
+    [["-e", "-1", "y"], "Invalid shared device number '-1'"],
+    [["-e", "2147483648", "y"], "Invalid shared device number '2147483648'"],
+    [
+      ["-p", "x", "-b", "127.0.0.1", "y"],
+      "address resolution failed for 127.0.0.1:x: Servname not supported for ai_socktype",
+    ],
     [["-o", "100M", "y"], "Invalid offset '100M'"],
+    [
+      ["-o", "8388609", ...quiet, path("a.qcow2")],
+      "Offset (8388609) cannot be greater than size of the containing file (8388608)",
+    ],
     [["--cache=x", "y"], "Invalid cache mode `x'"],
+    [["-n", "--cache=none", "y"], "-n and --cache can only be specified once"],
+    [["--aio=x", "y"], "Invalid aio mode 'x'"],
+    [["--aio=threads", "--aio=threads", "y"], "--aio can only be specified once"],
+    [
+      ["--aio=native", path("a.qcow2")],
+      `Failed to blk_new_open '${path("a.qcow2")}': aio=native was specified, but it requires cache.direct=on, which was not specified.`,
+    ],
     [["--discard=x", "y"], "Invalid discard mode `x'"],
+    [["--discard=on", "--discard=on", "y"], "--discard can only be specified once"],
+    [["--detect-zeroes=x", "y"], "Failed to parse detect_zeroes mode: invalid parameter value: x"],
+    [
+      ["--detect-zeroes=unmap", "y"],
+      "setting detect-zeroes to unmap is not allowed without setting discard operation to unmap",
+    ],
+    [
+      ["-f", "nonsense", ...quiet, path("a.qcow2")],
+      `Failed to blk_new_open '${path("a.qcow2")}': Unknown driver 'nonsense'`,
+    ],
+    [["--image-opts", "-f", "raw", ...quiet, "driver=raw"], "--image-opts and -f are mutually exclusive"],
+    [
+      ["--image-opts", ...quiet, "driver=qcow2,file.filename=nosuch"],
+      "Failed to blk_new_open 'driver=qcow2,file.filename=nosuch': Could not open 'nosuch': No such file or directory",
+    ],
+    [["-x", "x".repeat(4097), "y"], `export name '${"x".repeat(4097)}' too long`],
+    [["-D", "x".repeat(4097), "y"], `export description '${"x".repeat(4097)}' too long`],
+    [["-k", `/tmp/${"x".repeat(110)}`, "y"], `UNIX socket path '/tmp/${"x".repeat(110)}' is too long`],
     [["--foo"], "unrecognized option '--foo'"],
+    [["-tZ", "y"], "invalid option -- 'Z'"],
+    [["-p"], "option requires an argument -- 'p'"],
+    [["--port"], "option '--port' requires an argument"],
+    [["--list=x"], "option '--list' doesn't allow an argument"],
     [["--tls-creds=t", "y"], "Failed to get TLS creds: No TLS credentials with id 't'"],
+    [["--tls-hostname=t", "y"], "--tls-hostname is not permitted without --tls-creds"],
+    [["--tls-authz=t", "y"], "--tls-authz is not permitted without --tls-creds"],
+    [["--tls-creds=t", "--tls-hostname=t", "y"], "TLS hostname is only supported with export list"],
+    [["--tls-creds=t", "-c", "/dev/nbd0", "y"], "TLS is not supported with a host device"],
+    [
+      ["--object", "secret,id=t,data=x", "--tls-creds=t", "y"],
+      "Failed to get TLS creds: Object with id 't' is not TLS credentials",
+    ],
+    [["--object", "secret,id=t,data=x,more=y", "y"], "Parameter 'more' is unexpected"],
+    [
+      ["--object", "tls-creds-psk,id=t,dir=/nosuch", "y"],
+      "Unable to access credentials /nosuch/keys.psk: No such file or directory",
+    ],
+    [
+      ["--object", "tls-creds-x509,id=t,dir=/nosuch", "y"],
+      "Unable to access credentials /nosuch/ca-cert.pem: No such file or directory",
+    ],
+    [["--object", "tls-creds-psk,id=t", "y"], "Missing 'dir' property value"],
+    [["--object", "tls-creds-psk,id=t,dir=/,endpoint=x", "y"], "Parameter 'endpoint' does not accept value 'x'"],
+    [["--object", "tls-creds-psk,id=t,dir=/,verify-peer=x", "y"], "Parameter 'verify-peer' expects 'on' or 'off'"],
+    [
+      ["--object", "tls-creds-psk,id=t,dir=/,endpoint=server,username=u", "y"],
+      "username should not be set when endpoint=server",
+    ],
+    [
+      ["--object", `tls-creds-psk,id=t,dir=${psk},username=bob`, "y"],
+      `Username bob not found in PSK file ${psk}/keys.psk`,
+    ],
+    [
+      ["--object", `tls-creds-psk,id=t,dir=${psk}`, "--tls-creds=t", "y"],
+      "Failed to get TLS creds: Expected TLS credentials for a server endpoint",
+    ],
+    [
+      ["-L", "--object", `tls-creds-psk,id=t,dir=${psk},endpoint=server`, "--tls-creds=t"],
+      "Failed to get TLS creds: Expected TLS credentials for a client endpoint",
+    ],
     [["-L", "y"], "List mode is incompatible with a file name"],
+    [["-L", "-x", "y"], "List mode is incompatible with per-device settings"],
+    [["-L", "-f", "raw"], "List mode is incompatible with per-device settings"],
+    [["-L", "-n"], "List mode is incompatible with per-device settings"],
+    [["-L", "--fork"], "List mode is incompatible with forking"],
     [["-L", "-k", "/nosuch/socket"], "Failed to connect to '/nosuch/socket': No such file or directory"],
-    [["-B", "zz", "-k", "/tmp/unused", path("a.qcow2")], "Bitmap 'zz' is not found"],
-    [["-l", "zz", "-k", "/tmp/unused", path("a.qcow2")], "Failed to load snapshot: Can't find snapshot"],
+    [["-B", "zz", ...quiet, path("a.qcow2")], "Bitmap 'zz' is not found"],
+    [["-l", "zz", ...quiet, path("a.qcow2")], "Failed to load snapshot: Can't find snapshot"],
+    [["-l", "snapshot.id=7", ...quiet, path("a.qcow2")], "Failed to load snapshot: Can't find snapshot"],
+    [["--pid-file=/nosuch/p", ...quiet, path("a.qcow2")], "Could not create '/nosuch/p': No such file or directory"],
     [["-k", "/nosuch/s", path("a.qcow2")], "Failed to bind socket to /nosuch/s: No such file or directory"],
   ])("refuses %j in one line", async (args, message) => {
     const terminal = new CapturedTerminal();
     expect(await nbd(args, "qemu-nbd", terminal)).toBe(1);
     expect(terminal.stderr.split("\n")[0]).toBe(`qemu-nbd: ${message}`);
     const theirs = spawnSync("qemu-nbd", args, { encoding: "utf8", timeout: 5000 });
-    expect(theirs.stderr.split("\n")[0]).toBe(`qemu-nbd: ${message}`);
+    expect(terminal.stderr).toBe(theirs.stderr);
+  });
+
+  it.each([
+    [
+      ["-c", "/dev/nbd0", "y"],
+      "--connect needs the kernel's client: serve a socket with -k, and attach it with 'nbd-client -unix'",
+    ],
+    [["-d", "/dev/nbd0"], "--disconnect needs the kernel's client: use 'nbd-client -d'"],
+    [
+      ["--tls-creds=t", "--tls-authz=a", "y"],
+      "--tls-authz is not supported: every client that the authority in ca-cert.pem vouches for is let in",
+    ],
+    [
+      ["--selinux-label=x", "y"],
+      "--selinux-label is not supported: start the program with 'runcon', or label the socket afterwards",
+    ],
+    [["-l", "snapshot.x=1", "y"], "Failed in parsing snapshot param `snapshot.x=1': Invalid parameter 'snapshot.x'"],
+    [["-p", "65536", "y"], "Invalid port '65536': the largest is 65535"],
+  ])("says why not: %j", async (args, message) => {
+    const terminal = new CapturedTerminal();
+    expect(await nbd(args, "qemu-nbd", terminal)).toBe(1);
+    expect(terminal.stderr).toBe(`qemu-nbd: ${message}\n`);
   });
 });

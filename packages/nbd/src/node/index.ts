@@ -17,8 +17,11 @@ export { clientPsk, type PskIdentity, type PskKeys, parsePskFile, serverPsk } fr
 export { SocketStream } from "./stream.js";
 export { clientTls, serverTls, type TlsCredentials } from "./tls.js";
 
-/** Where to listen. TCP listens on the loopback interface unless told otherwise. */
-export type ListenAddress = { readonly path: string } | { readonly port: number; readonly host?: string };
+/** Where to listen. TCP listens on the loopback interface unless told otherwise; `fd` is a socket that is bound already. */
+export type ListenAddress =
+  | { readonly path: string }
+  | { readonly port: number; readonly host?: string }
+  | { readonly fd: number };
 
 export interface ListenOptions {
   /** Connections served at a time; some more wait for their turn, the rest are closed. 0 for no limit; 16 unless given. */
@@ -75,8 +78,7 @@ export async function listen(
   };
   await new Promise<void>((resolve, reject) => {
     listener.once("error", reject);
-    const where =
-      "path" in address ? { path: address.path } : { port: address.port, host: address.host ?? "127.0.0.1" };
+    const where = "port" in address ? { port: address.port, host: address.host ?? "127.0.0.1" } : address;
     listener.listen(where, () => {
       listener.off("error", reject);
       resolve();

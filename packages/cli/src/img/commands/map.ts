@@ -2,7 +2,8 @@ import type { Extent } from "@softmetal/qcow2";
 import { Arguments, FORCE_SHARE, IMAGE_OPTS, OBJECT, OUTPUT } from "../support/common.js";
 import { type Context, Exit, UsageError } from "../support/context.js";
 import { flag, valued } from "../support/getopt.js";
-import { type OpenImage, openImage } from "../support/open.js";
+import { holesBelow, isSparseBelow } from "../support/holes-below.js";
+import { openImage } from "../support/open.js";
 import { sizeArgument } from "../support/sizes.js";
 
 /** `map`: where each part of a disk is stored. */
@@ -55,40 +56,6 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
 }
 
 const NOTHING = { length: 0, depth: 0, allocated: false, zero: false, data: false, compressed: false };
-
-/**
- * Whether the image has noticeably more clusters in use than the file below stores, as after `preallocation=metadata`: only
- * then the file is asked about every cluster. Count and limit are QEMU's: a ninth more, and at least two clusters.
- */
-async function isSparseBelow({ qcow2, file }: OpenImage): Promise<boolean> {
-  const allocated = await file.allocatedSize?.();
-  if (qcow2 === undefined || allocated === undefined || file.extent === undefined) return false;
-  const real = Math.floor(allocated / qcow2.clusterSize);
-  const limit = Math.max(Math.floor((real * 10) / 9), real + 2);
-  const end = Math.ceil((await file.size()) / qcow2.clusterSize);
-  let used = 0;
-  for (let cluster = 0; cluster < end && used < limit; cluster++) {
-    // Damaged refcounts are the business of check, not of map.
-    const count = await qcow2.core.refcounts.get(cluster).catch(() => 0);
-    if (count > 0) used++;
-  }
-  return used >= limit;
-}
-
-/** An extent of the image, cut where the file below changes between stored bytes and holes. */
-async function* holesBelow(image: OpenImage, extent: Extent): AsyncGenerator<Extent> {
-  const { file } = image;
-  const { offset, length, hostOffset } = extent;
-  if (!extent.data || extent.depth !== 0 || hostOffset === undefined || extent.file !== file.name) {
-    yield extent;
-    return;
-  }
-  for (let done = 0; done < length; ) {
-    const below = await file.extent!(hostOffset + done, length - done);
-    yield { ...extent, offset: offset + done, hostOffset: hostOffset + done, length: below.length, zero: !below.data };
-    done += below.length;
-  }
-}
 
 function optionalSize(context: Context, text: string | undefined, what: string): number | undefined {
   return text === undefined ? undefined : sizeArgument(context, what, text);

@@ -1,5 +1,6 @@
 import { CommandError, type Context } from "./context.js";
 import { flag, getopt, type OptionSpec, type ParsedOptions, valued } from "./getopt.js";
+import { splitOptions } from "./keyval.js";
 import { defineObject } from "./objects.js";
 
 /** Long options that several commands share. */
@@ -48,6 +49,12 @@ const CACHE_MODES = ["none", "off", "writeback", "writethrough", "directsync", "
 export function cacheMode(mode: string | undefined, what = "cache"): string | undefined {
   if (mode === undefined || CACHE_MODES.includes(mode)) return mode;
   throw new CommandError(`Invalid ${what} option: ${mode}`);
+}
+
+/** `-T`: there are no trace events here, which is how an unknown one is treated. */
+export function warnTrace(context: Context, pattern: string): void {
+  const name = splitOptions(pattern).find(({ key, value }) => key === "enable" || value === undefined);
+  if (name !== undefined) context.warn(`trace event '${name.value ?? name.key}' does not exist`);
 }
 
 /** `snapshot.id=1,snapshot.name=x`, or an id or name by itself. */

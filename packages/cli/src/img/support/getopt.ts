@@ -34,22 +34,28 @@ export function getopt(args: readonly string[], spec: OptionSpec): ParsedOptions
       const equals = arg.indexOf("=");
       const name = equals < 0 ? arg.slice(2) : arg.slice(2, equals);
       const found = findLong(name, spec);
-      if (found === undefined || (!found.value && equals >= 0)) throw new UsageError(`unrecognized option '${arg}'`);
+      if (found === undefined) throw new UsageError(`unrecognized option '${arg}'`);
+      if (!found.value && equals >= 0) {
+        throw new UsageError(`unrecognized option '${arg}'`, `option '--${name}' doesn't allow an argument`);
+      }
       if (!found.value) options.push({ key: found.key, value: "" });
       else if (equals >= 0) options.push({ key: found.key, value: arg.slice(equals + 1) });
       else if (index + 1 < args.length) options.push({ key: found.key, value: args[++index] });
-      else throw new UsageError(`missing argument for option '${arg}'`);
+      else throw new UsageError(`missing argument for option '${arg}'`, `option '${arg}' requires an argument`);
     } else if (arg.startsWith("-") && arg.length > 1) {
       for (let at = 1; at < arg.length; at++) {
         const position = arg[at] === ":" ? -1 : spec.short.indexOf(arg[at]);
-        if (position < 0) throw new UsageError(`unrecognized option '${arg}'`);
+        if (position < 0) throw new UsageError(`unrecognized option '${arg}'`, `invalid option -- '${arg[at]}'`);
         if (spec.short[position + 1] !== ":") {
           options.push({ key: arg[at], value: "" });
           continue;
         }
         if (at + 1 < arg.length) options.push({ key: arg[at], value: arg.slice(at + 1) });
         else if (index + 1 < args.length) options.push({ key: arg[at], value: args[++index] });
-        else throw new UsageError(`missing argument for option '${arg}'`);
+        else {
+          const standard = `option requires an argument -- '${arg[at]}'`;
+          throw new UsageError(`missing argument for option '${arg}'`, standard);
+        }
         break;
       }
     } else {
