@@ -1,77 +1,41 @@
 import { roundUp } from "../format/binary.js";
-import {
-  BITMAP_FLAG,
-  BITMAP_TYPE_DIRTY,
-  type BitmapEntry,
-  decodeBitmapDirectory,
-  encodeBitmapDirectory,
-} from "../format/bitmap-directory.js";
-import {
-  AUTOCLEAR,
-  MAX_BITMAP_DIRECTORY_BYTES,
-  MAX_BITMAP_NAME,
-  MAX_BITMAP_TABLE_ENTRIES,
-  MAX_BITMAPS,
-} from "../format/constants.js";
+import { BITMAP_FLAG, BITMAP_TYPE_DIRTY, type BitmapEntry } from "../format/bitmap-directory.js";
+import { MAX_BITMAP_NAME, MAX_BITMAP_TABLE_ENTRIES, MAX_BITMAPS } from "../format/constants.js";
 import type { ChangeObserver, ImageCore } from "../image/core.js";
-import { decodeTable, encodeTable } from "../image/refcounts.js";
+import { encodeTable } from "../image/refcounts.js";
 import type { BitmapInfo } from "../image/types.js";
+import { type Bitmap, extentOf, records } from "./bitmap.js";
+import { BitmapDirectory } from "./directory.js";
 import { BitPages } from "./pages.js";
-
-/** One bitmap of the image, and what this use of the image adds to it. */
-interface Bitmap {
-  readonly entry: BitmapEntry;
-  /** Was in use when the image was opened: its content is worthless. */
-  readonly inconsistent: boolean;
-  /** Bits set since the image was opened and not yet in the file. */
-  recorded: BitPages | undefined;
-}
+import { rangesOf } from "./ranges.js";
+import { countBitmaps } from "./references.js";
+import { clearTail, freePage, readPage, readTable, writeNewTable } from "./tables.js";
 
 /** The persistent dirty bitmaps. Changing methods want the image's exclusive lock. */
 export class BitmapStore implements ChangeObserver {
   #bitmaps: Bitmap[] = [];
-  #directoryOffset = 0;
-  #directorySize = 0;
+  /** Guest data may change from now on; enabled bitmaps count as in use in the file. */
+  #recording = false;
+  readonly #directory: BitmapDirectory;
   readonly #core: ImageCore;
 
   private constructor(core: ImageCore) {
     this.#core = core;
+    this.#directory = new BitmapDirectory(core);
   }
 
   static async load(core: ImageCore): Promise<BitmapStore> {
     const store = new BitmapStore(core);
-    const { bitmaps, autoclearFeatures } = core.header;
-    if (bitmaps === undefined) return store;
-    if ((autoclearFeatures & AUTOCLEAR.bitmaps) === 0n) {
-      // Somebody wrote to the image without knowing bitmaps: none of them can be trusted.
-      if (!core.options.readOnly) core.header.bitmaps = undefined;
-      return store;
-    }
-    const where = ["bitmaps extension", bitmaps.directoryOffset] as const;
-    if (
-      bitmaps.nbBitmaps === 0 ||
-      bitmaps.nbBitmaps > MAX_BITMAPS ||
-      bitmaps.directorySize > MAX_BITMAP_DIRECTORY_BYTES
-    ) {
-      core.fail("too-large", "impossible number of bitmaps or size of their directory", ...where);
-    }
-    if (
-      bitmaps.directoryOffset % core.geometry.clusterSize !== 0 ||
-      bitmaps.directoryOffset + bitmaps.directorySize > core.host.end
-    ) {
-      core.fail("corrupt", "bitmap directory is not where it can be", ...where);
-    }
-    const data = new Uint8Array(bitmaps.directorySize);
-    await core.host.read(data, bitmaps.directoryOffset);
-    const entries = decodeBitmapDirectory(data, bitmaps.nbBitmaps, core.name, bitmaps.directoryOffset);
-    store.#bitmaps = entries.map((entry) => ({
+    store.#bitmaps = (await store.#directory.load()).map((entry) => ({
       entry,
       inconsistent: (entry.flags & BITMAP_FLAG.inUse) !== 0,
       recorded: undefined,
     }));
-    store.#directoryOffset = bitmaps.directoryOffset;
-    store.#directorySize = bitmaps.directorySize;
     return store;
+  }
+
+  get #entries(): BitmapEntry[] {
+    return this.#bitmaps.map(({ entry }) => entry);
   }
 
   list(): BitmapInfo[] {
@@ -97,12 +61,6 @@ export class BitmapStore implements ChangeObserver {
     return bitmap;
   }
 
-  /** Bits of the bitmap for a disk of `size` bytes, and the entries of its table. */
-  #extent(entry: BitmapEntry, size: number): { bits: number; tableSize: number } {
-    const bits = Math.ceil(size / 2 ** entry.granularityBits);
-    return { bits, tableSize: Math.ceil(Math.ceil(bits / 8) / this.#core.geometry.clusterSize) };
-  }
-
   async create(name: string, options: { granularity?: number; enabled?: boolean }): Promise<void> {
     const core = this.#core;
     const { header } = core;
@@ -120,91 +78,44 @@ export class BitmapStore implements ChangeObserver {
     const entry: BitmapEntry = {
       tableOffset: 0,
       tableSize: 0,
-      // An enabled bitmap counts as in use from its first moment; `finish` makes it consistent.
       flags: options.enabled === false ? 0 : BITMAP_FLAG.auto,
       type: BITMAP_TYPE_DIRTY,
       granularityBits,
       name,
       extraData: new Uint8Array(0),
     };
-    entry.tableSize = this.#extent(entry, header.size).tableSize;
+    entry.tableSize = extentOf(entry, header.size, this.#core.geometry.clusterSize).tableSize;
     if (entry.tableSize > MAX_BITMAP_TABLE_ENTRIES) core.fail("too-large", "the bitmap would be too large");
-    if (entry.tableSize > 0) entry.tableOffset = await this.#writeNewTable(new Float64Array(entry.tableSize));
-    this.#bitmaps.push({ entry, inconsistent: false, recorded: undefined });
-    await this.#writeDirectory();
-  }
-
-  async #writeNewTable(table: Float64Array): Promise<number> {
-    const core = this.#core;
-    const { clusterSize } = core.geometry;
-    const data = new Uint8Array(roundUp(table.length * 8, clusterSize));
-    data.set(encodeTable(table));
-    const offset = await core.metadata.run(() => core.refcounts.allocateExact(data.length / clusterSize));
-    await core.host.write(data, offset);
-    return offset;
-  }
-
-  /** Writes the directory to a new place and makes the header name it. */
-  async #writeDirectory(): Promise<void> {
-    const core = this.#core;
-    const { header, host, geometry } = core;
-    const old = { offset: this.#directoryOffset, size: this.#directorySize };
-    const data = encodeBitmapDirectory(this.#bitmaps.map(({ entry }) => entry));
-    if (data.length > MAX_BITMAP_DIRECTORY_BYTES) core.fail("too-large", "the bitmap directory would be too large");
-    let offset = 0;
-    if (data.length > 0) {
-      const clusters = roundUp(data.length, geometry.clusterSize) / geometry.clusterSize;
-      offset = await core.metadata.run(() => core.refcounts.allocateExact(clusters));
-      await host.write(data, offset);
-    }
-    await core.flush();
-    if (data.length > 0) {
-      header.bitmaps = { nbBitmaps: this.#bitmaps.length, directorySize: data.length, directoryOffset: offset };
-      header.autoclearFeatures |= AUTOCLEAR.bitmaps;
-    } else {
-      header.bitmaps = undefined;
-      header.autoclearFeatures &= ~AUTOCLEAR.bitmaps;
-    }
-    await core.writeHeader();
-    await host.flush();
-    this.#directoryOffset = offset;
-    this.#directorySize = data.length;
-    if (old.size > 0) core.refcounts.free(old.offset, old.size);
-  }
-
-  /** Rewrites the directory where it is; only flags may have changed. */
-  async #updateFlags(): Promise<void> {
-    const data = encodeBitmapDirectory(this.#bitmaps.map(({ entry }) => entry));
-    await this.#core.host.write(data, this.#directoryOffset);
-    await this.#core.host.flush();
+    if (entry.tableSize > 0) entry.tableOffset = await writeNewTable(core, new Float64Array(entry.tableSize));
+    const bitmap: Bitmap = { entry, inconsistent: false, recorded: undefined };
+    this.#bitmaps.push(bitmap);
+    if (this.#recording) this.#use(bitmap);
+    await this.#directory.move(this.#entries);
   }
 
   async remove(name: string): Promise<void> {
     const bitmap = this.#find(name);
-    const table = await this.#table(bitmap.entry);
+    const table = await readTable(this.#core, bitmap.entry);
     this.#bitmaps = this.#bitmaps.filter((other) => other !== bitmap);
-    await this.#writeDirectory();
-    this.#freeTable(bitmap.entry, table);
+    await this.#directory.move(this.#entries);
+    for (const offset of table) freePage(this.#core, offset);
+    if (table.length > 0) this.#core.refcounts.free(bitmap.entry.tableOffset, table.length * 8);
     await this.#core.flush();
   }
 
-  #freeTable(entry: BitmapEntry, table: Float64Array): void {
-    for (const offset of table) this.#freePage(offset);
-    if (table.length > 0) this.#core.refcounts.free(entry.tableOffset, table.length * 8);
-  }
-
-  #freePage(offset: number): void {
-    if (offset >= 512) this.#core.refcounts.free(offset, this.#core.geometry.clusterSize);
+  /** Runs of the disk, in bytes and ascending, that the bitmap marks. */
+  ranges(name: string): AsyncGenerator<{ offset: number; length: number }> {
+    return rangesOf(this.#core, this.#findUsable(name));
   }
 
   async clear(name: string): Promise<void> {
     const bitmap = this.#findUsable(name);
-    const table = await this.#table(bitmap.entry);
+    const table = await readTable(this.#core, bitmap.entry);
     bitmap.recorded = bitmap.recorded === undefined ? undefined : new BitPages(this.#core.geometry.clusterSize);
     if (table.length === 0) return;
     await this.#core.host.write(encodeTable(new Float64Array(table.length)), bitmap.entry.tableOffset);
     await this.#core.flush();
-    for (const offset of table) this.#freePage(offset);
+    for (const offset of table) freePage(this.#core, offset);
     await this.#core.flush();
   }
 
@@ -213,108 +124,45 @@ export class BitmapStore implements ChangeObserver {
     const { entry } = bitmap;
     entry.flags = enabled ? entry.flags | BITMAP_FLAG.auto : entry.flags & ~BITMAP_FLAG.auto;
     if (!enabled && bitmap.recorded !== undefined) await this.#save(bitmap);
-    await this.#updateFlags();
+    if (this.#recording) this.#use(bitmap);
+    await this.#directory.update(this.#entries);
   }
 
   async merge(targetName: string, source: BitmapStore, sourceName: string): Promise<void> {
     const target = this.#findUsable(targetName);
     const pages = new BitPages(this.#core.geometry.clusterSize);
-    const bits = this.#extent(target.entry, this.#core.header.size).bits;
+    const bits = extentOf(target.entry, this.#core.header.size, this.#core.geometry.clusterSize).bits;
     for await (const { offset, length } of source.ranges(sourceName)) {
       pages.setRange(offset, length, target.entry.granularityBits, bits);
     }
     const recorded = target.recorded;
     target.recorded = pages;
     target.entry.flags |= BITMAP_FLAG.inUse;
-    await this.#updateFlags();
+    await this.#directory.update(this.#entries);
     await this.#save(target);
     if (recorded !== undefined) {
       target.recorded = recorded;
       target.entry.flags |= BITMAP_FLAG.inUse;
     }
-    await this.#updateFlags();
-  }
-
-  async #table(entry: BitmapEntry): Promise<Float64Array> {
-    const core = this.#core;
-    const { clusterSize } = core.geometry;
-    const where = ["bitmap table", entry.tableOffset] as const;
-    if (entry.tableSize > MAX_BITMAP_TABLE_ENTRIES) core.fail("too-large", "bitmap table is too large", ...where);
-    if (entry.tableOffset % clusterSize !== 0 || (entry.tableSize > 0 && entry.tableOffset >= core.host.end)) {
-      core.fail("corrupt", "bitmap table is not where it can be", ...where);
-    }
-    // A table cannot be longer than the file that holds it, whatever the directory says.
-    if (entry.tableOffset + entry.tableSize * 8 > roundUp(core.host.end, clusterSize)) {
-      core.fail("corrupt", "bitmap table reaches beyond the end of the file", ...where);
-    }
-    const data = new Uint8Array(entry.tableSize * 8);
-    await core.host.read(data, entry.tableOffset);
-    const table = decodeTable(data);
-    for (const offset of table) {
-      if (offset !== 0 && offset !== 1 && (Number.isNaN(offset) || offset % clusterSize !== 0)) {
-        core.fail("corrupt", "bitmap data cluster is not aligned", ...where);
-      }
-    }
-    return table;
-  }
-
-  /** The stored bits of one page with what was recorded since. */
-  async #page(bitmap: Bitmap, table: Float64Array, index: number): Promise<Uint8Array | undefined> {
-    const { clusterSize } = this.#core.geometry;
-    const recorded = bitmap.recorded?.page(index);
-    const offset = index < table.length ? table[index] : 0;
-    if (offset === 0) return recorded;
-    const page = new Uint8Array(clusterSize);
-    if (offset === 1) page.fill(0xff);
-    else await this.#core.host.read(page, offset);
-    if (recorded !== undefined) for (let i = 0; i < clusterSize; i++) page[i] |= recorded[i];
-    return page;
-  }
-
-  async *ranges(name: string): AsyncGenerator<{ offset: number; length: number }> {
-    const bitmap = this.#findUsable(name);
-    const { entry } = bitmap;
-    const size = this.#core.header.size;
-    const granularity = 2 ** entry.granularityBits;
-    const { bits, tableSize } = this.#extent(entry, size);
-    const table = await this.#table(entry);
-    const perPage = this.#core.geometry.clusterSize * 8;
-    let start = -1;
-    for (let index = 0; index < tableSize; index++) {
-      const page = await this.#page(bitmap, table, index);
-      const last = Math.min(bits, (index + 1) * perPage);
-      for (let bit = index * perPage; bit < last; bit++) {
-        const byte = page === undefined ? 0 : page[(bit % perPage) >> 3];
-        if (bit % 8 === 0 && bit + 8 <= last && ((byte === 0 && start < 0) || (byte === 0xff && start >= 0))) {
-          bit += 7;
-          continue;
-        }
-        const set = ((byte >> (bit & 7)) & 1) !== 0;
-        if (set && start < 0) start = bit;
-        if (!set && start >= 0) {
-          yield { offset: start * granularity, length: (bit - start) * granularity };
-          start = -1;
-        }
-      }
-    }
-    if (start >= 0)
-      yield { offset: start * granularity, length: Math.min(size, bits * granularity) - start * granularity };
+    await this.#directory.update(this.#entries);
   }
 
   /** Marks all enabled bitmaps as in use, before the first change of the disk. */
   async start(): Promise<void> {
+    this.#recording = true;
     let changed = false;
     for (const bitmap of this.#bitmaps) {
-      if (!this.#records(bitmap)) continue;
-      bitmap.recorded ??= new BitPages(this.#core.geometry.clusterSize);
-      if ((bitmap.entry.flags & BITMAP_FLAG.inUse) === 0) changed = true;
-      bitmap.entry.flags |= BITMAP_FLAG.inUse;
+      if (records(bitmap) && (bitmap.entry.flags & BITMAP_FLAG.inUse) === 0) changed = true;
+      this.#use(bitmap);
     }
-    if (changed) await this.#updateFlags();
+    if (changed) await this.#directory.update(this.#entries);
   }
 
-  #records({ entry, inconsistent }: Bitmap): boolean {
-    return (entry.flags & BITMAP_FLAG.auto) !== 0 && !inconsistent;
+  /** Lets a bitmap that is enabled record; the caller writes the flags. */
+  #use(bitmap: Bitmap): void {
+    if (!records(bitmap)) return;
+    bitmap.recorded ??= new BitPages(this.#core.geometry.clusterSize);
+    bitmap.entry.flags |= BITMAP_FLAG.inUse;
   }
 
   changed(offset: number, length: number): void {
@@ -322,32 +170,33 @@ export class BitmapStore implements ChangeObserver {
     const end = Math.min(offset + length, size);
     if (end <= offset) return;
     for (const bitmap of this.#bitmaps) {
-      if (!this.#records(bitmap)) continue;
+      if (!records(bitmap)) continue;
       bitmap.recorded ??= new BitPages(this.#core.geometry.clusterSize);
-      const { bits } = this.#extent(bitmap.entry, size);
+      const { bits } = extentOf(bitmap.entry, size, this.#core.geometry.clusterSize);
       bitmap.recorded.setRange(offset, end - offset, bitmap.entry.granularityBits, bits);
     }
   }
 
   async finish(): Promise<void> {
+    this.#recording = false;
     let changed = false;
     for (const bitmap of this.#bitmaps) {
       if (bitmap.recorded === undefined || bitmap.inconsistent) continue;
       await this.#save(bitmap);
       changed = true;
     }
-    if (changed) await this.#updateFlags();
+    if (changed) await this.#directory.update(this.#entries);
   }
 
   /** Stores recorded bits and clears the in-use flag in memory; the caller writes the flags. */
   async #save(bitmap: Bitmap): Promise<void> {
     const core = this.#core;
     const { entry } = bitmap;
-    const table = await this.#table(entry);
+    const table = await readTable(this.#core, entry);
     const pages = bitmap.recorded;
     for (const index of pages?.indexes() ?? []) {
       if (table[index] === 1) continue;
-      const page = (await this.#page(bitmap, table, index))!;
+      const page = (await readPage(core, bitmap, table, index))!;
       if (table[index] === 0) {
         table[index] = await core.metadata.run(() => core.refcounts.allocateExact(1));
       }
@@ -367,58 +216,63 @@ export class BitmapStore implements ChangeObserver {
     }
   }
 
-  /** Fits the bitmaps to a disk of `size` bytes; new parts are clean. */
-  async resize(size: number): Promise<void> {
+  /**
+   * Fits the bitmaps to a disk of `size` bytes, which `action` makes; new parts are clean. Meanwhile all of them count
+   * as in use: a bitmap has to have exactly the size of its disk.
+   */
+  async resize(size: number, action: () => Promise<void>): Promise<void> {
+    if (this.#bitmaps.length === 0) return action();
+    for (const { entry } of this.#bitmaps) entry.flags |= BITMAP_FLAG.inUse;
+    await this.#directory.update(this.#entries);
+    try {
+      await action();
+    } catch (error) {
+      this.#release();
+      await this.#directory.update(this.#entries);
+      throw error;
+    }
+    await this.#fit(size);
+  }
+
+  /** Clears the in-use flags in memory of those bitmaps that do not record. */
+  #release(): void {
+    for (const bitmap of this.#bitmaps) {
+      if (!bitmap.inconsistent && bitmap.recorded === undefined) bitmap.entry.flags &= ~BITMAP_FLAG.inUse;
+      if (this.#recording) this.#use(bitmap);
+    }
+  }
+
+  async #fit(size: number): Promise<void> {
     const core = this.#core;
     const { clusterSize } = core.geometry;
     const old: { entry: BitmapEntry; tableOffset: number; table: Float64Array; kept: number }[] = [];
     for (const bitmap of this.#bitmaps) {
       if (bitmap.recorded !== undefined) await this.#save(bitmap);
       const { entry } = bitmap;
-      const table = await this.#table(entry);
-      const { bits, tableSize } = this.#extent(entry, size);
-      await this.#clearTail(table, bits);
+      const table = await readTable(this.#core, entry);
+      const { bits, tableSize } = extentOf(entry, size, this.#core.geometry.clusterSize);
+      await clearTail(core, table, bits);
       if (tableSize === entry.tableSize) continue;
       if (tableSize > MAX_BITMAP_TABLE_ENTRIES) core.fail("too-large", "the bitmap would be too large");
       const next = new Float64Array(tableSize);
       next.set(table.subarray(0, tableSize));
       old.push({ entry, tableOffset: entry.tableOffset, table, kept: tableSize });
-      entry.tableOffset = tableSize > 0 ? await this.#writeNewTable(next) : 0;
+      entry.tableOffset = tableSize > 0 ? await writeNewTable(core, next) : 0;
       entry.tableSize = tableSize;
     }
-    if (old.length === 0) {
-      if (this.#bitmaps.length > 0) await this.#updateFlags();
-      return;
-    }
-    await this.#writeDirectory();
+    await core.flush();
+    this.#release();
+    if (old.length === 0) return this.#directory.update(this.#entries);
+    await this.#directory.move(this.#entries);
     for (const { tableOffset, table, kept } of old) {
-      for (const offset of table.subarray(kept)) this.#freePage(offset);
+      for (const offset of table.subarray(kept)) freePage(this.#core, offset);
       if (table.length > 0) core.refcounts.free(tableOffset, roundUp(table.length * 8, clusterSize));
     }
     await core.flush();
   }
 
-  /** Bits behind the last one must be zero. */
-  async #clearTail(table: Float64Array, bits: number): Promise<void> {
-    const { clusterSize } = this.#core.geometry;
-    const index = Math.floor(bits / (clusterSize * 8));
-    const offset = table[index] ?? 0;
-    if (offset < 512) return;
-    const page = new Uint8Array(clusterSize);
-    await this.#core.host.read(page, offset);
-    const first = bits % (clusterSize * 8);
-    page[first >> 3] &= 2 ** (first & 7) - 1;
-    page.fill(0, (first >> 3) + 1);
-    await this.#core.host.write(page, offset);
-  }
-
-  /** Reports every range of the file the bitmaps occupy. */
-  async references(count: (offset: number, length: number) => void): Promise<void> {
-    if (this.#directorySize > 0) count(this.#directoryOffset, this.#directorySize);
-    for (const { entry } of this.#bitmaps) {
-      const table = await this.#table(entry);
-      if (table.length > 0) count(entry.tableOffset, table.length * 8);
-      for (const offset of table) if (offset >= 512) count(offset, this.#core.geometry.clusterSize);
-    }
+  /** Reports every range of the file that the bitmaps occupy, and entries that are `damaged`. */
+  async references(count: (offset: number, length: number) => void, damaged: (text: string) => void): Promise<void> {
+    await countBitmaps(this.#core, this.#directory, this.#entries, count, damaged);
   }
 }

@@ -47,6 +47,7 @@ export class CompressedWriter {
       core.observer?.changed(offset, data.length);
       const host = await core.metadata.run(() => this.#allocate(packed.length));
       try {
+        core.checkOverlap(host, packed.length);
         await core.host.write(packed, host);
         await this.#link(offset, host, packed.length);
       } catch (error) {

@@ -9,6 +9,7 @@ import { type Geometry, geometryOf } from "./geometry.js";
 import type { HostFile } from "./host.js";
 import { Mutex, type Range, RangeLock } from "./locks.js";
 import { Mapping } from "./mapping.js";
+import { type MetadataKind, MetadataMap, overlapError } from "./overlaps.js";
 import { decodeTable, type RefcountOwner, Refcounts } from "./refcounts.js";
 import { snapshotTable, type TableWrite, undoSnapshot } from "./write-back.js";
 
@@ -55,6 +56,9 @@ export class ImageCore implements RefcountOwner {
   snapshots: SnapshotEntry[] = [];
   /** Bytes of the snapshot table in the file. */
   snapshotTableSize = 0;
+  /** Where the bitmaps' directory and tables lie; replaced as a whole when they move. */
+  bitmapTables: readonly { kind: "bitmap directory" | "bitmap table"; offset: number; length: number }[] = [];
+  readonly #metadataMap = new MetadataMap(this);
   backing: Disk | undefined;
   cipher: DataCipher | undefined;
   /** Encrypted, but opened without a passphrase. */
@@ -106,6 +110,7 @@ export class ImageCore implements RefcountOwner {
       l1Offset,
       options.l2CacheSize,
     );
+    this.mapping.onReplaceL2 = (from, to) => this.#metadataMap.replaceL2(from, to);
   }
 
   get name(): string {
@@ -209,22 +214,18 @@ export class ImageCore implements RefcountOwner {
     await this.host.flush();
   }
 
-  isReserved(offset: number): boolean {
-    const { clusterSize } = this.geometry;
-    const inside = (start: number, length: number): boolean =>
-      length > 0 && offset >= start && offset < start + roundUp(length, clusterSize);
-    const { header } = this;
-    if (inside(0, clusterSize)) return true;
-    if (inside(this.mapping.l1Offset, this.mapping.l1Size * 8)) return true;
-    if (inside(this.refcounts.tableOffset, this.refcounts.table.length * 8)) return true;
-    if (inside(header.snapshotsOffset, this.snapshotTableSize)) return true;
-    if (
-      header.encryptionHeader !== undefined &&
-      inside(header.encryptionHeader.offset, header.encryptionHeader.length)
-    ) {
-      return true;
-    }
-    return this.snapshots.some((snapshot) => inside(snapshot.l1TableOffset, snapshot.l1Size * 8));
+  overlap(offset: number, length: number, own?: MetadataKind): MetadataKind | undefined {
+    return this.#metadataMap.find(offset, length, own);
+  }
+
+  /**
+   * Refuses a write over metadata, which only damage can cause.
+   * @param own the kind of structure that is being written
+   * @throws Qcow2Error "corrupt"
+   */
+  checkOverlap(offset: number, length: number, own?: MetadataKind): void {
+    const kind = this.#metadataMap.find(offset, length, own);
+    if (kind !== undefined) throw overlapError(kind, this.name, offset);
   }
 
   /** Sets the corrupt bit, so that nobody writes to the image before it is repaired. */
@@ -297,9 +298,8 @@ export class ImageCore implements RefcountOwner {
         for (const write of writes) undoSnapshot(mapping.cache, write);
         for (const { indexes } of l1) for (const index of indexes) mapping.dirtyL1.add(index);
         refcounts.restorePending(pending);
-      } else if (error instanceof Qcow2Error && error.code === "corrupt") {
-        await this.markCorrupt(error);
       }
+      if (error instanceof Qcow2Error && error.code === "corrupt") await this.markCorrupt(error);
       throw error;
     } finally {
       for (const write of writes) write.table.writing--;
@@ -307,6 +307,7 @@ export class ImageCore implements RefcountOwner {
   }
 
   async #write(write: TableWrite): Promise<void> {
+    this.checkOverlap(write.table.offset, write.table.data.length, "active L2 table");
     await this.host.write(write.data, write.table.offset + write.from);
   }
 

@@ -146,8 +146,7 @@ export class Qcow2Image implements Disk {
     await this.core.exclusively(async () => {
       await this.core.start(false);
       this.bitmaps.checkResizable();
-      await resize(this.core, this.#zeroer, size, options);
-      await this.bitmaps.resize(size);
+      await this.bitmaps.resize(size, () => resize(this.core, this.#zeroer, size, options));
     });
   }
 
@@ -178,6 +177,7 @@ export class Qcow2Image implements Disk {
       compressionType: header.compressionType === 1 ? "zstd" : "zlib",
       backingFile: header.backingFile,
       backingFormat: header.backingFormat,
+      hasDataFile: core.hasDataFile,
       dataFile: core.hasDataFile ? header.dataFile : undefined,
       dataFileRaw: core.dataFileRaw,
       encryption: (["none", "aes", "luks"] as const)[header.cryptMethod],
@@ -199,8 +199,17 @@ export class Qcow2Image implements Disk {
 
   /** Goes back to a snapshot, which stays. @throws Qcow2Error "not-found" */
   async applySnapshot(idOrName: string): Promise<void> {
-    this.core.checkWritable();
-    await this.core.exclusively(() => applySnapshot(this.core, findSnapshot(this.core, idOrName)));
+    const { core } = this;
+    core.checkWritable();
+    await core.exclusively(async () => {
+      const snapshot = findSnapshot(core, idOrName);
+      const size = snapshot.diskSize ?? core.header.size;
+      if (size === core.header.size) return applySnapshot(core, snapshot);
+      this.bitmaps.checkResizable();
+      await this.bitmaps.resize(size, () => applySnapshot(core, snapshot));
+      // What the disk gained is the snapshot's content.
+      this.bitmaps.changed(0, size);
+    });
   }
 
   /** @throws Qcow2Error "not-found" */
@@ -326,6 +335,20 @@ export class Qcow2Image implements Disk {
 
   #luksVolume(): LuksVolume {
     return this.#luks ?? this.core.fail("unsupported", "image is not encrypted with LUKS");
+  }
+
+  /** How many clusters of the image file are in use; no more than `limit` are looked for. */
+  async countUsedClusters(limit: number): Promise<number> {
+    const { core } = this;
+    core.checkOpen();
+    const end = Math.ceil(core.host.end / this.clusterSize);
+    let used = 0;
+    for (let cluster = 0; cluster < end && used < limit; cluster++) {
+      // Damaged refcounts are the business of `check`.
+      const count = await Promise.resolve(core.refcounts.get(cluster)).catch(() => 0);
+      if (count > 0) used++;
+    }
+    return used;
   }
 
   /** Bytes of storage the image file uses, as far as its file knows. */

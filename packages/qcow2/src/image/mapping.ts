@@ -39,6 +39,8 @@ export class Mapping {
   l1Offset: number;
   /** Indexes of L1 entries that differ from the file. */
   readonly dirtyL1 = new Set<number>();
+  /** Told when an L1 entry changes from one L2 table to another; 0 is none. */
+  onReplaceL2: (from: number, to: number) => void = () => {};
 
   constructor(
     readonly host: HostFile,
@@ -77,6 +79,8 @@ export class Mapping {
   }
 
   setL1(l1Index: number, offset: number, copied: boolean): void {
+    const old = entryOffset(this.l1.getUint32(8 * l1Index), this.l1.getUint32(8 * l1Index + 4));
+    this.onReplaceL2(old, offset);
     this.l1.setUint32(8 * l1Index, (highOf(offset) | (copied ? COPIED_HIGH : 0)) >>> 0);
     this.l1.setUint32(8 * l1Index + 4, lowOf(offset));
     this.dirtyL1.add(l1Index);

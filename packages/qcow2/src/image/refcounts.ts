@@ -3,6 +3,7 @@ import { MAX_REFCOUNT_TABLE_BYTES } from "../format/constants.js";
 import { type RefcountCodec, refcountCodec } from "../format/refcounts.js";
 import type { Geometry } from "./geometry.js";
 import type { HostFile } from "./host.js";
+import { type MetadataKind, overlapError } from "./overlaps.js";
 import { type Table, TableCache } from "./table-cache.js";
 import { writeBack } from "./write-back.js";
 
@@ -22,8 +23,8 @@ export interface RefcountOwner {
   readonly geometry: Geometry;
   /** Makes the header point to the refcount table that was just written, durably. */
   moveRefcountTable(offset: number, clusters: number): Promise<void>;
-  /** Whether metadata that does not move lies in the cluster at `offset`; it must never be handed out. */
-  isReserved(offset: number): boolean;
+  /** The metadata a write there would damage, other than what is being written. */
+  overlap(offset: number, length: number, own?: MetadataKind): MetadataKind | undefined;
 }
 
 /**
@@ -76,6 +77,11 @@ export class Refcounts {
     return this.cache.peek(offset) ?? (await this.cache.load(offset));
   }
 
+  /** Whether a refcount block lies there. */
+  isBlock(offset: number): boolean {
+    return this.#blockOffsets.has(offset);
+  }
+
   async get(cluster: number): Promise<number> {
     const perBlock = this.#owner.geometry.refcountsPerBlock;
     const block = await this.block(Math.floor(cluster / perBlock));
@@ -105,7 +111,7 @@ export class Refcounts {
     let length = 0;
     let sawUsedOnly = true;
     for (let cluster = start; length < min; ) {
-      const block = (await this.block(Math.floor(cluster / perBlock))) ?? (await this.#createBlock(cluster));
+      const block = (await this.block(Math.floor(cluster / perBlock))) ?? (await this.#createBlock(cluster, min));
       const stop = Math.min((Math.floor(cluster / perBlock) + 1) * perBlock, start + Math.max(max, 1) + perBlock);
       for (; cluster < stop && length < max; cluster++) {
         if (this.codec.get(block.data, cluster % perBlock) === 0) {
@@ -130,19 +136,9 @@ export class Refcounts {
 
   async #mark(start: number, count: number): Promise<void> {
     const { clusterSize, refcountsPerBlock: perBlock } = this.#owner.geometry;
-    for (let i = 0; i < count; i++) {
-      if (
-        start + i === 0 ||
-        this.#blockOffsets.has((start + i) * clusterSize) ||
-        this.#owner.isReserved((start + i) * clusterSize)
-      ) {
-        throw new Qcow2Error("corrupt", "a cluster that holds metadata is marked as free", {
-          file: this.#owner.host.name,
-          structure: "refcount block",
-          offset: (start + i) * clusterSize,
-        });
-      }
-    }
+    // Clusters that hold metadata are never free; if they seem to be, the refcounts are damaged.
+    const kind = this.#owner.overlap(start * clusterSize, count * clusterSize);
+    if (kind !== undefined) throw overlapError(kind, this.#owner.host.name, start * clusterSize);
     for (let done = 0; done < count; ) {
       const block = await this.block(Math.floor((start + done) / perBlock));
       const stop = Math.min(count, (Math.floor((start + done) / perBlock) + 1) * perBlock - start);
@@ -150,33 +146,43 @@ export class Refcounts {
     }
   }
 
-  /** Adds a refcount block for the (entirely free) range around `cluster`, placed in the range itself. */
-  async #createBlock(cluster: number): Promise<Table> {
+  /**
+   * Adds a refcount block for the (entirely free) range around `cluster`, placed in the range itself. When that leaves
+   * less room than a run of `wanted` clusters takes, blocks for the ranges behind it are added side by side.
+   */
+  async #createBlock(cluster: number, wanted = 0): Promise<Table> {
     const { clusterSize, refcountsPerBlock: perBlock } = this.#owner.geometry;
     const index = Math.floor(cluster / perBlock);
     if (index >= this.table.length) {
-      await this.#growTable(index);
+      await this.#growTable(index, wanted);
       return (await this.block(index))!;
     }
     const offset = index * perBlock * clusterSize;
-    if (offset === 0 || this.#blockOffsets.has(offset) || this.#owner.isReserved(offset)) {
+    let count = 1;
+    while (count * perBlock < count + wanted && this.table[index + count] === 0) count++;
+    if (this.#owner.overlap(offset, count * clusterSize) !== undefined) {
       throw new Qcow2Error("corrupt", "clusters in use have no refcount block", {
         file: this.#owner.host.name,
         structure: "refcount table",
         offset: this.tableOffset + 8 * index,
       });
     }
-    const block = this.cache.create(offset, new Uint8Array(clusterSize));
-    this.#set(block, 0, 1);
-    this.table[index] = offset;
-    this.#blockOffsets.add(offset);
-    this.dirtyEntries.add(index);
-    this.#unusedFrom = Math.max(this.#unusedFrom, offset + clusterSize);
-    return block;
+    for (let i = 0; i < count; i++) {
+      const block = this.cache.create(offset + i * clusterSize, new Uint8Array(clusterSize));
+      for (let k = i * perBlock; k < Math.min(count, (i + 1) * perBlock); k++) this.#set(block, k % perBlock, 1);
+      this.table[index + i] = block.offset;
+      this.#blockOffsets.add(block.offset);
+      this.dirtyEntries.add(index + i);
+    }
+    this.#unusedFrom = Math.max(this.#unusedFrom, offset + count * clusterSize);
+    return (await this.block(index))!;
   }
 
-  /** Moves the table to a larger place right behind everything the old one describes. */
-  async #growTable(index: number): Promise<void> {
+  /**
+   * Moves the table to a larger place right behind everything the old one describes; a run of `wanted` clusters has
+   * room behind it.
+   */
+  async #growTable(index: number, wanted: number): Promise<void> {
     const { host, geometry } = this.#owner;
     const { clusterSize, refcountsPerBlock: perBlock } = geometry;
     const oldClusters = Math.ceil((this.table.length * 8) / clusterSize);
@@ -184,9 +190,9 @@ export class Refcounts {
     let clusters = Math.max(oldClusters + 1, Math.ceil(oldClusters * 1.5));
     let blocks = 1;
     for (;;) {
-      blocks = Math.ceil((blocks + clusters) / perBlock);
+      blocks = Math.ceil((blocks + clusters + wanted) / perBlock);
       const needed = Math.ceil(((index + blocks) * 8) / clusterSize);
-      if (needed <= clusters && blocks * perBlock >= blocks + clusters) break;
+      if (needed <= clusters && blocks * perBlock >= blocks + clusters + wanted) break;
       clusters = Math.max(clusters, needed);
       blocks++;
     }
@@ -303,7 +309,12 @@ export class Refcounts {
 
   /** Writes all dirty blocks; order among them does not matter. */
   async writeBlocks(): Promise<void> {
-    for (const block of this.cache.dirtyTables()) await writeBack(this.cache, block, this.#owner.host);
+    const { host } = this.#owner;
+    for (const block of this.cache.dirtyTables()) {
+      const kind = this.#owner.overlap(block.offset, block.data.length, "refcount block");
+      if (kind !== undefined) throw overlapError(kind, host.name, block.offset);
+      await writeBack(this.cache, block, host);
+    }
   }
 
   /** Writes the table entries of blocks that are durable by now. */

@@ -28,8 +28,8 @@ export interface Qcow2OpenOptions {
   readonly readOnly?: boolean;
   /** The backing file: how to open it, a disk that is open already, or "none" to leave the chain away. */
   readonly backing?: BackingOpener | Disk | "none";
-  /** The external data file: how to open it, or a file that is open already. */
-  readonly dataFile?: DataFileOpener | RandomAccessFile;
+  /** The external data file: how to open it, a file that is open already, or "none": guest data cannot be used then. */
+  readonly dataFile?: DataFileOpener | RandomAccessFile | "none";
   /** Passphrase of an encrypted image. Without it only metadata can be used. */
   readonly passphrase?: Passphrase;
   /** Open for metadata alone: no passphrase is demanded and guest data cannot be read when encrypted. */
@@ -135,6 +135,9 @@ export interface Qcow2Info {
   readonly compressionType: CompressionType;
   readonly backingFile?: string;
   readonly backingFormat?: string;
+  /** Guest data lies in an external data file. */
+  readonly hasDataFile: boolean;
+  /** Its name, when the header tells it. */
   readonly dataFile?: string;
   readonly dataFileRaw: boolean;
   readonly encryption: "none" | "aes" | "luks";
@@ -165,6 +168,8 @@ export interface SnapshotCreateOptions {
   readonly id?: string;
   readonly date?: Date;
   readonly vmClock?: bigint;
+  /** Instructions the guest had executed, of a run that counts them (default: none is stored). */
+  readonly icount?: bigint;
   /** Machine state already written with `writeVmState`. */
   readonly vmStateSize?: number;
 }
@@ -193,6 +198,8 @@ export interface CheckResult {
   readonly corruptionsFixed: number;
   readonly leaksFixed: number;
   readonly checkErrors: number;
+  /** COPIED flags that contradict the refcounts only because these leak. They are no corruptions. */
+  readonly flagsOverLeaks: number;
   readonly totalClusters: number;
   readonly allocatedClusters: number;
   readonly fragmentedClusters: number;

@@ -109,7 +109,8 @@ export class Writer {
 
   /** Writes guest data to the host, encrypted when the image is. */
   #writeHost(data: Uint8Array, host: number, guest: number): void | Promise<void> {
-    const { cipher, data: file } = this.#core;
+    const { cipher, data: file, hasDataFile } = this.#core;
+    if (!hasDataFile) this.#core.checkOverlap(host, data.length);
     if (cipher === undefined) return file.write(data, host);
     const secret = data.slice();
     cipher.encrypt(secret, (cipher.physicalSectors ? host : guest) / SECTOR);

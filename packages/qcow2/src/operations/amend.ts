@@ -1,5 +1,5 @@
 import type { BitmapStore } from "../bitmaps/store.js";
-import { COMPATIBLE, INCOMPATIBLE } from "../format/constants.js";
+import { AUTOCLEAR, COMPATIBLE, INCOMPATIBLE } from "../format/constants.js";
 import { featureNameTable } from "../format/header.js";
 import type { ImageCore } from "../image/core.js";
 import { geometryOf } from "../image/geometry.js";
@@ -14,6 +14,10 @@ export interface AmendOptions {
   readonly version?: 2 | 3;
   readonly lazyRefcounts?: boolean;
   readonly refcountBits?: number;
+  /** Name of the external data file, which the image already has: only the header changes. "" takes the name away. */
+  readonly dataFile?: string;
+  /** False: the external data file may differ from what a raw image would hold from now on. */
+  readonly dataFileRaw?: boolean;
   /** New virtual size; growing only. */
   readonly size?: number;
 }
@@ -38,6 +42,7 @@ export async function amend(
   if (options.refcountBits !== undefined && options.refcountBits !== 2 ** header.refcountOrder) {
     await changeRefcountBits(core, bitmaps, options.refcountBits, operation);
   }
+  if (options.dataFile !== undefined || options.dataFileRaw !== undefined) await changeDataFile(core, options);
   if (options.lazyRefcounts !== undefined) await changeLazy(core, options.lazyRefcounts);
   if (options.version === 2 && header.version === 3) await downgrade(core, zeroer);
 }
@@ -45,6 +50,16 @@ export async function amend(
 async function saveHeader(core: ImageCore): Promise<void> {
   await core.writeHeader();
   await core.host.flush();
+}
+
+async function changeDataFile(core: ImageCore, { dataFile, dataFileRaw }: AmendOptions): Promise<void> {
+  const { header } = core;
+  if (dataFile !== undefined && !core.hasDataFile) core.fail("conflict", "the image has no external data file");
+  if (dataFileRaw === true && !core.dataFileRaw)
+    core.fail("conflict", "an external data file does not become a raw image afterwards");
+  if (dataFile !== undefined) header.dataFile = dataFile === "" ? undefined : dataFile;
+  if (dataFileRaw === false) header.autoclearFeatures &= ~AUTOCLEAR.rawExternalData;
+  await saveHeader(core);
 }
 
 async function changeLazy(core: ImageCore, lazy: boolean): Promise<void> {
@@ -73,7 +88,7 @@ async function changeRefcountBits(
     core.fail("invalid-argument", `refcount width ${bits} is impossible`);
   if (header.version < 3) core.fail("conflict", "version 2 has 16-bit refcounts");
   const report = new CheckReport({ maxMessages: 0, signal: operation.signal });
-  const counts = await countReferences(core, bitmaps, report, false);
+  const counts = await countReferences(core, bitmaps, report);
   if (report.corruptions > 0) core.fail("corrupt", "the image has to be repaired first");
   await rebuildRefcounts(core, counts, order);
   await core.reload();
@@ -83,6 +98,7 @@ async function changeRefcountBits(
 async function downgrade(core: ImageCore, zeroer: Zeroer): Promise<void> {
   const { header, mapping } = core;
   const needs = header.incompatibleFeatures & ~(INCOMPATIBLE.dirty | INCOMPATIBLE.corrupt);
+  if (core.hasDataFile) core.fail("conflict", "the image has an external data file, which version 2 does not have");
   if (needs !== 0n) core.fail("conflict", "the image uses incompatible features that version 2 does not have");
   if (header.bitmaps !== undefined) core.fail("conflict", "the image has bitmaps, which version 2 does not have");
   if (header.refcountOrder !== 4) core.fail("conflict", "version 2 has 16-bit refcounts");

@@ -1,72 +1,96 @@
-import { COMPRESSED_HIGH, COPIED_HIGH, entryOffset } from "../format/entries.js";
+import { COMPRESSED_HIGH, COPIED_HIGH, entryOffset, ZERO_LOW } from "../format/entries.js";
 import type { ImageCore } from "../image/core.js";
-import type { CheckReport } from "./check-report.js";
+import type { CheckReport, RepairMode } from "./check-report.js";
 import type { ClusterCounts } from "./cluster-counts.js";
 
 /**
  * Compares the COPIED flags of the active tables with the refcounts. Where a refcount is merely too great (a leak),
- * the flag of a cluster with a single reference is no damage: writing in place is right.
+ * the flag of a cluster with a single reference is no damage, because writing in place is right.
+ * @throws Qcow2Error "corrupt" when a flag cannot be mended because its table lies over other metadata
  */
 export async function checkCopied(
   core: ImageCore,
   counts: ClusterCounts,
   report: CheckReport,
-  mode: "none" | "leaks" | "all",
+  mode: RepairMode,
 ): Promise<void> {
-  const { mapping, geometry, hasDataFile } = core;
-  const { clusterSize, l2EntrySize } = geometry;
-  if (mapping.l1Offset !== core.header.l1TableOffset) return;
-  const visited = new Set<number>();
-  const stored = async (offset: number): Promise<number> => core.refcounts.get(offset / clusterSize).catch(() => -1);
-  const judge = async (offset: number, flag: boolean, text: string): Promise<"right" | "fix" | "wrong"> => {
-    const count = await stored(offset);
-    if (count < 0 || flag === (count === 1)) return "right";
-    const references = counts.get(offset / clusterSize);
-    const leaked = count > references;
-    if (leaked && flag && references === 1) return "right";
-    if (mode === "all" || (mode === "leaks" && references === 1 && count === 1 && report.leaksFixed > 0)) {
-      report.corruptions++;
-      report.corruptionsFixed++;
-      report.say("repaired", `Repairing OFLAG_COPIED ${text} refcount=${count}`);
-      return "fix";
-    }
-    report.corruption(`OFLAG_COPIED ${text} refcount=${count}`);
-    return "wrong";
-  };
+  const { mapping, geometry, header, host, refcounts } = core;
+  if (mapping.l1Offset !== header.l1TableOffset) return;
+  const { clusterSize } = geometry;
+  // Without "all", flags are mended only when nothing else is wrong, so that the refcounts can be believed.
+  const sound = report.remaining === 0 && report.leaks === report.leaksFixed && report.checkErrors === 0;
+  const repair = mode === "all" || (mode === "leaks" && sound);
+  const seen = new Map<number, number>();
   for (let index = 0; index < mapping.l1Size; index++) {
     const high = mapping.l1.getUint32(8 * index);
     const offset = entryOffset(high, mapping.l1.getUint32(8 * index + 4));
-    if (offset === 0 || offset % clusterSize !== 0 || offset >= core.host.end || visited.has(offset)) continue;
-    visited.add(offset);
+    if (offset === 0) continue;
+    const stored = await refcounts.get(Math.floor(offset / clusterSize)).catch(() => undefined);
+    if (stored === undefined) continue;
     const flag = (high & COPIED_HIGH) !== 0;
-    const entry = mapping.l1.getBigUint64(8 * index).toString(16);
-    if ((await judge(offset, flag, `L2 cluster: l1_index=${index} l1_entry=${entry}`)) === "fix") {
-      mapping.setL1(index, offset, !flag);
-    }
-    const { view } = mapping.cache.peek(offset) ?? (await mapping.cache.load(offset));
-    const fixes: number[] = [];
-    for (let at = 0; at < clusterSize; at += l2EntrySize) {
-      const entryHigh = view.getUint32(at);
-      const host = entryOffset(entryHigh, view.getUint32(at + 4));
-      if ((entryHigh & COMPRESSED_HIGH) !== 0 || host === 0 || host % clusterSize !== 0) continue;
-      const copied = (entryHigh & COPIED_HIGH) !== 0;
-      if (hasDataFile) {
-        if (copied) continue;
-        report.corruption(`OFLAG_COPIED data cluster: l2_entry=${view.getBigUint64(at).toString(16)} refcount=1`);
-        if (mode !== "all") continue;
-        report.corruptionsFixed++;
-        fixes.push(at);
-        continue;
+    if (flag !== (stored === 1)) {
+      const entry = mapping.l1.getBigUint64(8 * index).toString(16);
+      const text = `OFLAG_COPIED L2 cluster: l1_index=${index} l1_entry=${entry} refcount=${stored}`;
+      if (flag && stored > 1 && counts.get(Math.floor(offset / clusterSize)) === 1) {
+        report.flagOverLeak(text);
+      } else if (repair) {
+        mapping.l1.setUint32(8 * index, (high ^ COPIED_HIGH) >>> 0);
+        mapping.dirtyL1.add(index);
+        report.repaired(text);
+      } else {
+        report.corruption(text);
       }
-      if ((await judge(host, copied, `data cluster: l2_entry=${view.getBigUint64(at).toString(16)}`)) === "fix")
-        fixes.push(at);
     }
-    if (fixes.length === 0) continue;
-    const table = mapping.cache.peek(offset) ?? (await mapping.cache.load(offset));
-    for (const at of fixes) {
-      table.view.setUint32(at, (table.view.getUint32(at) ^ COPIED_HIGH) >>> 0);
-      mapping.cache.markDirty(table, at, at + 8);
+    if (offset >= host.end) continue;
+    // What a table has wrong is wrong as often as the table is named; once mended it is right everywhere.
+    const before = seen.get(offset);
+    if (before !== undefined) {
+      report.corruptions += before;
+      continue;
     }
-    if (core.needsFlush()) await core.flush();
+    const found = report.remaining;
+    await checkTable(core, offset, counts, report, repair);
+    seen.set(offset, report.remaining - found);
+    report.options.signal?.throwIfAborted();
   }
+}
+
+async function checkTable(
+  core: ImageCore,
+  offset: number,
+  counts: ClusterCounts,
+  report: CheckReport,
+  repair: boolean,
+): Promise<void> {
+  const { geometry, hasDataFile, host, refcounts } = core;
+  const { clusterSize, l2EntrySize, extendedL2 } = geometry;
+  const data = new Uint8Array(clusterSize);
+  await host.read(data, offset);
+  const view = new DataView(data.buffer);
+  let changed = false;
+  for (let at = 0; at < clusterSize; at += l2EntrySize) {
+    const high = view.getUint32(at);
+    const low = view.getUint32(at + 4);
+    if ((high & COMPRESSED_HIGH) !== 0) continue;
+    const flag = (high & COPIED_HIGH) !== 0;
+    const target = entryOffset(high, low);
+    if (target === 0 && !(hasDataFile && flag && (extendedL2 || (low & ZERO_LOW) === 0))) continue;
+    const cluster = Math.floor(target / clusterSize);
+    const stored = hasDataFile ? 1 : await refcounts.get(cluster).catch(() => undefined);
+    if (stored === undefined || flag === (stored === 1)) continue;
+    const text = `OFLAG_COPIED data cluster: l2_entry=${view.getBigUint64(at).toString(16)} refcount=${stored}`;
+    if (flag && stored > 1 && counts.get(cluster) === 1) {
+      report.flagOverLeak(text);
+    } else if (repair) {
+      view.setUint32(at, (high ^ COPIED_HIGH) >>> 0);
+      changed = true;
+      report.repaired(text);
+    } else {
+      report.corruption(text);
+    }
+  }
+  if (!changed) return;
+  core.checkOverlap(offset, clusterSize, "active L2 table");
+  await host.write(data, offset);
+  core.mapping.cache.forget(offset);
 }
