@@ -13,7 +13,8 @@ export class TickRate {
   /** The first whole Clock time (ns) at which `ticks` have passed. */
   nanoseconds(ticks: number): number {
     let ns = Math.ceil((ticks * 1e9) / this.hz);
-    while (this.ticks(ns) < ticks) ns++;
+    // Growing steps: where doubles are further apart than 1, adding 1 changes nothing.
+    for (let step = 1; this.ticks(ns) < ticks; step *= 2) ns += step;
     return ns;
   }
 }

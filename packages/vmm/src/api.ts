@@ -74,6 +74,8 @@ export interface MachineConfig {
   noReboot?: boolean;
   /** Clock that the guest sees: the host's (default), or the count of executed instructions, which is repeatable. */
   time?: "host" | "instructions";
+  /** A machine from `saveState`, in whose state this one begins. The boot source is for resets then. */
+  state?: Uint8Array;
 }
 
 /** Why a machine is over. */
@@ -144,6 +146,20 @@ export interface Machine {
   powerOff(): Promise<void>;
   /** Frees everything the machine holds. Safe to call more than once and at any time. */
   destroy(): Promise<void>;
+  /**
+   * Everything that the guest can notice of the machine, as bytes for `loadState` or the configuration's `state`: RAM,
+   * processors, devices and their time. The machine goes on afterwards. Output of serial ports that was not read yet,
+   * and input that the guest has not taken yet, stay with this machine.
+   * @throws MachineError `bad-state`, `out-of-memory`
+   */
+  saveState(): Promise<Uint8Array>;
+  /**
+   * Makes this machine what another was at its `saveState`, whichever accelerator that had; both have equal RAM,
+   * processors and serial ports, and this one's CPU model has the other's features. A machine that runs goes on from
+   * there; one that does not waits for `start` or `resume`. When it fails the machine stays as it was.
+   * @throws MachineError `bad-saved-state`, `bad-state`
+   */
+  loadState(state: Uint8Array): Promise<void>;
   /** Listens to an event; the returned function removes the listener. */
   on<E extends keyof MachineEvents>(event: E, listener: MachineEvents[E]): () => void;
   statistics(): Promise<MachineStatistics>;
@@ -164,6 +180,8 @@ export type MachineErrorCode =
   | "out-of-memory"
   /** The call is not possible in the machine's present state. */
   | "bad-state"
+  /** What was given as a saved machine is none, is damaged, or belongs to a machine of another configuration. */
+  | "bad-saved-state"
   /** Softmetal itself failed. */
   | "internal-error";
 

@@ -141,6 +141,8 @@ export class PicPair implements PortDevice, Device<PicPairState> {
     this.#slave.load(given.slave);
     this.#output = given.output;
     this.#intr.set(this.#output);
+    // The cascade's line and INTR follow from the rest, whatever the state says of them.
+    this.#update();
   }
 
   #read(chip: I8259a, data: boolean): number {

@@ -76,6 +76,10 @@ export class FakeMachine implements Machine {
     this.calls.push("destroy");
     this.finish({ reason: "destroyed" });
   }
+  async saveState() {
+    return new Uint8Array();
+  }
+  async loadState() {}
   async statistics() {
     return { instructions: 2_000_000, busyMilliseconds: 10, resets: 0 };
   }

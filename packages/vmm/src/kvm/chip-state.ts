@@ -49,13 +49,13 @@ export function writePic(state: I8259aState, pic: PicState): void {
   });
 }
 
-/** KVM's request bits are the lines of level-triggered pins; edges it has already sent. */
-export function readIoApic(chip: IoapicState): IoApicState {
+/** @param lines levels of the pins; KVM's request bits lack edges that it has sent */
+export function readIoApic(chip: IoapicState, lines: number): IoApicState {
   const entries = [...chip.redirtbl];
   return {
     id: chip.id,
     select: chip.ioregsel,
-    lines: chip.irr,
+    lines,
     low: entries.map((entry) => Number(entry & 0xffffffffn)),
     high: entries.map((entry) => Number(entry >> 32n)),
   };
@@ -63,8 +63,13 @@ export function readIoApic(chip: IoapicState): IoApicState {
 
 export function writeIoApic(state: IoApicState, chip: IoapicState): void {
   const redirtbl = state.low.map((low, pin) => (BigInt(state.high[pin] >>> 0) << 32n) | BigInt(low >>> 0));
-  chip.$assign({ id: state.id, ioregsel: state.select, irr: state.lines, redirtbl });
+  // KVM sends an interrupt for every request bit that it is given: not for edges, which have been sent.
+  const level = state.low.reduce((pins, low, pin) => (low & LEVEL_TRIGGERED ? pins | (1 << pin) : pins), 0);
+  chip.$assign({ id: state.id & 15, ioregsel: state.select & 0xff, irr: (state.lines & level) >>> 0, redirtbl });
 }
+
+/** In the low half of a redirection entry. */
+export const LEVEL_TRIGGERED = 0x8000;
 
 /** Offsets of the local APIC's registers (SDM vol. 3A, table 11-1). */
 const REG = {
@@ -74,6 +79,17 @@ const REG = {
 /** In chipset's order: CMCI, timer, thermal, performance, LINT0, LINT1, error. */
 const LVTS = [0x2f0, 0x320, 0x330, 0x340, 0x350, 0x360, 0x370];
 const LVT_TIMER = 1;
+/** Bits 18-17 of the timer's entry. */
+const PERIODIC = 1;
+
+/**
+ * Whether the timer's count has run out. KVM does not tell an interrupt that it has raised from one that it raises at
+ * the next entry.
+ */
+export function hasRunOut({ regs }: LapicState): boolean {
+  const view = new DataView(regs.buffer, regs.byteOffset, regs.length);
+  return view.getUint32(REG.initialCount, true) !== 0 && view.getUint32(REG.currentCount, true) === 0;
+}
 /** KVM's bus runs at 1 GHz, as chipset's timer does unless told otherwise: a count is a nanosecond. */
 const tickNs = (divide: number) => {
   const code = (divide & 3) | ((divide & 8) >> 1);
@@ -87,13 +103,16 @@ export interface LapicContext {
   deadline: bigint;
   /** Guest time in nanoseconds. */
   now: number;
+  /** The time-stamp counter and its frequency. */
+  tsc: bigint;
+  tscHz: number;
 }
 
-export function readLapic(lapic: LapicState, { base, deadline, now }: LapicContext): LocalApicState {
+export function readLapic(lapic: LapicState, context: LapicContext): LocalApicState {
+  const { base, deadline, now } = context;
   const view = viewOf(lapic);
   const get = (offset: number) => view.getUint32(offset, true);
   const set = (offset: number) => Array.from({ length: 8 }, (_, index) => get(offset + index * 16));
-  const current = get(REG.currentCount);
   return {
     baseLow: Number(base & 0xffffffffn),
     baseHigh: Number(base >> 32n),
@@ -107,12 +126,21 @@ export function readLapic(lapic: LapicState, { base, deadline, now }: LapicConte
       mode: (get(LVTS[LVT_TIMER]) >> 17) & 3,
       initialCount: get(REG.initialCount),
       divideConfiguration: get(REG.divide),
-      expiry: current === 0 ? -1 : now + current * tickNs(get(REG.divide)),
+      expiry: expiryOf(get, context),
       lastFired: now,
       deadlineLow: Number(deadline & 0xffffffffn),
       deadlineHigh: Number(deadline >> 32n),
     },
   };
+}
+
+/** When the timer expires, on the guest's clock; -1 when it does not run. */
+function expiryOf(get: (offset: number) => number, { deadline, now, tsc, tscHz }: LapicContext): number {
+  const current = get(REG.currentCount);
+  if (current !== 0) return now + current * tickNs(get(REG.divide));
+  const mode = (get(LVTS[LVT_TIMER]) >> 17) & 3;
+  if (mode === PERIODIC && get(REG.initialCount) !== 0) return now;
+  return deadline === 0n ? -1 : Math.max(0, now + (Number(deadline - tsc) * 1e9) / tscHz);
 }
 
 /** Writes into the register page of a local APIC of the same ID; KVM restarts its timer from the current count. */

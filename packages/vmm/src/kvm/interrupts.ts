@@ -1,7 +1,10 @@
-import type { ApicMessage, InterruptLine } from "@softmetal/chipset";
+import { type ApicMessage, type InterruptLine, ManualClock, Pit, type PitState } from "@softmetal/chipset";
 import { Cap, IrqchipId, IrqRoutingType, type Vcpu, type Vm } from "@softmetal/kvm-binding";
-import { InterruptControllers } from "../machine/interrupt-controllers.js";
+import { type ControllerStates, InterruptControllers } from "../machine/interrupt-controllers.js";
 import type { InterruptSink, Platform } from "../machine/platform.js";
+import type { Plain } from "../saved-state/fields.js";
+import { LEVEL_TRIGGERED, readIoApic, readPic, writeIoApic, writePic } from "./chip-state.js";
+import { readPit, writePit } from "./pit-state.js";
 import { ChipSnapshot } from "./snapshot.js";
 
 /** Where the 8259As, the I/O APIC and the PIT are. Local APICs are always the kernel's. */
@@ -15,6 +18,10 @@ export interface KvmInterrupts extends InterruptSink {
   /** A local APIC ended a level-triggered interrupt. */
   endOfInterrupt(vector: number): void;
   reset(): void;
+  /** States of the controllers, and of the PIT if it is none of the platform's devices. @param clock guest time (ns) */
+  save(clock: number): ControllerStates & { pit?: PitState };
+  /** @throws ChipsetError, KvmError */
+  load(states: Plain, clock: number): void;
 }
 
 /** KVM_PIT_SPEAKER_DUMMY: port 61H belongs to the kernel's timer. */
@@ -25,8 +32,14 @@ const PINS = 24;
 export class KernelInterrupts implements KvmInterrupts {
   readonly pit = false;
   readonly #powerOn: ChipSnapshot;
+  /** Levels of the ISA interrupts, a bit each. */
+  #lines = 0;
 
-  constructor(readonly vm: Vm) {
+  /** @param hostNow the host's monotonic clock, in nanoseconds */
+  constructor(
+    readonly vm: Vm,
+    readonly hostNow: () => bigint,
+  ) {
     vm.createIrqchip();
     vm.createPit2(PIT_WITH_PORT_61);
     vm.setGsiRouting(isaRoutes());
@@ -34,11 +47,11 @@ export class KernelInterrupts implements KvmInterrupts {
   }
 
   isa(irq: number): InterruptLine {
-    let asserted = false;
+    const bit = 1 << irq;
     return {
       set: (level) => {
-        if (level === asserted) return;
-        asserted = level;
+        if (level === ((this.#lines & bit) !== 0)) return;
+        this.#lines ^= bit;
         this.vm.irqLine(irq, level);
       },
     };
@@ -49,7 +62,59 @@ export class KernelInterrupts implements KvmInterrupts {
   reset(): void {
     this.#powerOn.restore(this.vm);
   }
+
+  save(clock: number): ControllerStates & { pit: PitState } {
+    const { vm } = this;
+    const pit = readPit(vm.getPit2(), clock, this.hostNow());
+    // The kernel's PIT interrupts by short pulses; chipset's holds its line between them.
+    const lines = this.#lines | (pit.output ? 1 : 0);
+    const pic = (id: number) => readPic(vm.getIrqchip(id).chip.pic);
+    return {
+      pit,
+      pic: {
+        master: { ...pic(IrqchipId.PIC_MASTER), lines: lines & 0xff & ~CASCADE },
+        slave: { ...pic(IrqchipId.PIC_SLAVE), lines: lines >> 8 },
+        // Follows from the rest.
+        output: false,
+      },
+      ioApic: readIoApic(vm.getIrqchip(IrqchipId.IOAPIC).chip.ioapic, pinsOf(lines)),
+    };
+  }
+
+  load(states: Plain, clock: number): void {
+    const { vm } = this;
+    // chipset's devices check the shape.
+    const controllers = new InterruptControllers({ set() {} }, { send: () => false });
+    controllers.load(states);
+    const timer = new Pit({ timers: new ManualClock(clock), irq: { set() {} } });
+    timer.load(states.pit);
+    const { pic, ioApic } = controllers.save();
+    // Not for the cascade and the PIT, whose lines the kernel raises for a moment only.
+    pic.master.lines &= ~(CASCADE | TIMER);
+    for (const [id, state] of [
+      [IrqchipId.PIC_MASTER, pic.master] as const,
+      [IrqchipId.PIC_SLAVE, pic.slave] as const,
+    ]) {
+      const chip = vm.getIrqchip(id);
+      writePic(state, chip.chip.pic);
+      vm.setIrqchip(chip);
+    }
+    const chip = vm.getIrqchip(IrqchipId.IOAPIC);
+    writeIoApic(ioApic, chip.chip.ioapic);
+    vm.setIrqchip(chip);
+    const pit = vm.getPit2();
+    writePit(timer.save(), pit, clock);
+    vm.setPit2(pit);
+    this.#lines = (pic.master.lines & 0xff) | ((pic.slave.lines & 0xff) << 8);
+  }
 }
+
+/** Inputs of the master 8259A. */
+const TIMER = 1 << 0;
+const CASCADE = 1 << 2;
+
+/** The I/O APIC's pins of ISA interrupts; see `isaRoutes`. */
+const pinsOf = (lines: number) => (lines & ~(TIMER | CASCADE)) | (lines & TIMER ? 1 << 2 : 0);
 
 /** GSIs 0-15 to the 8259As and the I/O APIC, the timer's to pin 2 of the latter as the MADT says; 16-23 to it alone. */
 function isaRoutes() {
@@ -66,7 +131,6 @@ function isaRoutes() {
   return [...pics, ...pins].filter(({ gsi }) => gsi !== 2);
 }
 
-const LEVEL_TRIGGERED = 0x8000;
 const MASKED = 0x10000;
 const MSI_ADDRESS = 0xfee00000;
 
@@ -110,6 +174,15 @@ export class SplitInterrupts implements KvmInterrupts {
 
   reset(): void {
     this.#controllers.reset();
+    this.#route();
+  }
+
+  save(): ControllerStates {
+    return this.#controllers.save();
+  }
+
+  load(states: Plain): void {
+    this.#controllers.load(states);
     this.#route();
   }
 

@@ -8,8 +8,11 @@ import { loadMachine } from "../machine/load.js";
 import { readModel } from "../machine/model.js";
 import { Platform } from "../machine/platform.js";
 import { SerialChannel } from "../machine/serial-channel.js";
+import { hex, u64 } from "../saved-state/fields.js";
+import type { SavedHardware } from "../saved-state/hardware.js";
 import { accessMmio, accessPorts } from "./accesses.js";
 import { Alarm } from "./alarm.js";
+import { hasRunOut } from "./chip-state.js";
 import { guestCpuid } from "./cpuid.js";
 import { Crew } from "./crew.js";
 import { InstructionEmulator } from "./emulator.js";
@@ -18,11 +21,14 @@ import type { KvmHost } from "./host.js";
 import { setInitialState } from "./initial-state.js";
 import { KernelInterrupts, type KvmInterrupts, SplitInterrupts } from "./interrupts.js";
 import { modelCpuid } from "./model-cpuid.js";
+import { isInException, SavedVcpus } from "./saved-state.js";
 import { VcpuSnapshot } from "./snapshot.js";
 
 /** Three pages and one page that Intel's processors need for real mode, where a PC has its BIOS. */
 const TSS_ADDRESS = 0xfffbd000;
 const IDENTITY_MAP_ADDRESS = 0xfffbc000;
+/** Attempts to find the machine in a state that can be saved. */
+const MOST_TRIES = 100;
 /** Nanoseconds that output of the guest may wait for more. */
 const OUTPUT_DELAY = 1_000_000;
 
@@ -63,6 +69,8 @@ export class KvmMachine implements Engine {
   readonly #started = performance.now();
   #pausedAt: number | undefined = this.#started;
   #pausedFor = 0;
+  /** Nanoseconds that a saved machine's clock was ahead. */
+  #ahead = 0;
   #clock: bigint | undefined;
   #pendingReset: "guest" | "triple-fault" | undefined;
   #end: MachineEnd | undefined;
@@ -82,14 +90,15 @@ export class KvmMachine implements Engine {
       this.#memory = allocate(config.memory);
       this.memory = new Uint8Array(this.#memory.buffer, RAM_BASE, config.memory);
       this.#prepareVm();
-      this.#interrupts = config.kvm?.irqchip === "split" ? new SplitInterrupts(this.vm) : new KernelInterrupts(this.vm);
+      this.#interrupts =
+        config.kvm?.irqchip === "split" ? new SplitInterrupts(this.vm) : new KernelInterrupts(this.vm, host.now);
       this.vcpus = this.#createVcpus();
     } catch (error) {
       throw creationFailure(error, config.memory);
     }
     this.#boot = this.vcpus[0];
     this.#alarm = new Alarm(host.now);
-    const now = () => ((this.#pausedAt ?? performance.now()) - this.#started - this.#pausedFor) * 1e6;
+    const now = () => ((this.#pausedAt ?? performance.now()) - this.#started - this.#pausedFor) * 1e6 + this.#ahead;
     this.timers = new EventQueue(now, (deadline) => this.#alarm.setIn(deadline - now()));
     this.serial = Array.from(
       { length: devices.serialPorts ?? 1 },
@@ -188,6 +197,49 @@ export class KvmMachine implements Engine {
     if (this.#clock !== undefined) this.vm.setClock({ clock: this.#clock });
     this.#clock = undefined;
     this.#crew.run();
+  }
+
+  get ram(): Uint8Array {
+    return this.memory;
+  }
+  ramChanged(): void {}
+
+  save(): SavedHardware {
+    if (this.vcpus.some((vcpu) => hasRunOut(vcpu.getLapic()))) this.#runALittle();
+    for (let tries = 0; tries < MOST_TRIES && this.vcpus.some(isInException); tries++) this.#runALittle();
+    const clock = this.timers.now();
+    const saved = this.#savedVcpus;
+    return {
+      ...{ clock, tscHz: saved.tscHz, cpus: saved.save(clock) },
+      kvmClock: hex(this.#clock ?? this.vm.getClock().clock),
+      devices: { ...this.platform.save(), ...this.#interrupts.save(clock) },
+    };
+  }
+
+  load({ clock, tscHz, kvmClock, cpus, devices }: SavedHardware): void {
+    this.#pendingReset = undefined;
+    this.#ahead += clock - this.timers.now();
+    this.#savedVcpus.load(cpus, clock, tscHz);
+    this.#clock = kvmClock === undefined ? undefined : u64(kvmClock, "kvmClock");
+    this.#interrupts.load(devices, clock);
+    this.platform.load(devices);
+    // Its timer was on the clock that was.
+    this.#outputDue = true;
+  }
+
+  get #savedVcpus(): SavedVcpus {
+    const model = readModel(this.#options.config.cpu);
+    this.#saving ??= new SavedVcpus(this.vm, this.vcpus, model, this.#kvm.getMsrIndexList());
+    return this.#saving;
+  }
+  #saving: SavedVcpus | undefined;
+
+  /** For a millisecond, whatever the clock says. */
+  #runALittle(): void {
+    this.#crew.run();
+    this.#alarm.setIn(1e6);
+    this.#handle(this.#boot.run());
+    this.#standStill();
   }
 
   runSlice(): Rest {

@@ -36,7 +36,11 @@ const MSR_FIELDS: readonly (readonly [index: number, field: number])[] = [
   ),
   ...Array.from({ length: 16 }, (_, at) => [0x200 + at, S.mtrrVariable + at * 8] as const),
 ];
-const TSC = 0x10;
+/** MSRs that are not in the state under their number. */
+export const MSR = {
+  ...{ tsc: 0x10, apicBase: 0x1b, tscDeadline: 0x6e0 },
+  ...{ efer: 0xc0000080, fsBase: 0xc0000100, gsBase: 0xc0000101 },
+} as const;
 
 /** The legacy region and the header of the XSAVE area (SDM vol. 1, 13.4). */
 const AREA = { fcw: 0, fsw: 2, ftw: 4, fop: 6, fip: 8, fdp: 16, mxcsr: 24, st: 32, xmm: 160, bitmap: 512 } as const;
@@ -92,7 +96,7 @@ export function readCpu(vcpu: Vcpu, state: State, clock: bigint): void {
     ),
   );
   for (const [index, field] of MSR_FIELDS) state.set64(field, msrs.get(index) ?? 0n);
-  state.set64(S.tscOffset, BigInt.asUintN(64, (readMsrs(vcpu, [TSC])[0]?.[1] ?? 0n) - clock));
+  state.set64(S.tscOffset, BigInt.asUintN(64, (readMsrs(vcpu, [MSR.tsc])[0]?.[1] ?? 0n) - clock));
   const { interrupt, nmi } = vcpu.getVcpuEvents();
   state.set32(S.shadow, interrupt.shadow & SHADOW_MOV_SS ? 2 : interrupt.shadow & SHADOW_STI ? 1 : 0);
   state.set32(S.nmiBlocked, nmi.masked ? 1 : 0);
@@ -111,7 +115,7 @@ export const msrsOf = (state: State) => MSR_FIELDS.map(([index, field]) => [inde
  */
 export function writeCpu(vcpu: Vcpu, state: State, clock: bigint): number[] {
   writeRegisters(vcpu, state);
-  return writeMsrs(vcpu, [...msrsOf(state), [TSC, BigInt.asUintN(64, state.get64(S.tscOffset) + clock)]]);
+  return writeMsrs(vcpu, [...msrsOf(state), [MSR.tsc, BigInt.asUintN(64, state.get64(S.tscOffset) + clock)]]);
 }
 
 /** The same without the MSRs. */
@@ -179,7 +183,8 @@ function activityOf(mpState: number): number {
 }
 function mpStateOf(activity: number): number {
   if (activity === HALTED) return MpState.HALTED;
-  return activity === WAITING_FOR_STARTUP ? MpState.UNINITIALIZED : MpState.RUNNABLE;
+  // KVM takes the start-up IPI after an INIT only, which may have come already.
+  return activity === WAITING_FOR_STARTUP ? MpState.INIT_RECEIVED : MpState.RUNNABLE;
 }
 
 const viewOf = (area: Uint8Array) => new DataView(area.buffer, area.byteOffset, area.length);

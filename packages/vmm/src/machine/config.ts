@@ -36,5 +36,11 @@ export function checkConfig(config: MachineConfig): MachineConfig {
   if (exit !== undefined && !(Number.isInteger(exit) && exit >= 0 && exit <= 0xfffc)) {
     fail(`The port of isa-debug-exit must be 0 to 0xfffc, not ${exit}.`);
   }
+  if (config.state !== undefined) checkState(config.state);
   return config;
+}
+
+/** @throws MachineError `bad-config` */
+export function checkState(state: unknown): void {
+  if (!(state instanceof Uint8Array)) throw new MachineError("bad-config", "A saved machine is a Uint8Array.");
 }

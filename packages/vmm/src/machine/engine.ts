@@ -1,4 +1,5 @@
 import type { MachineEnd } from "../api.js";
+import type { Savable } from "../saved-state/index.js";
 import type { Platform } from "./platform.js";
 import type { SerialChannel } from "./serial-channel.js";
 
@@ -9,7 +10,7 @@ import type { SerialChannel } from "./serial-channel.js";
 export type Rest = "run" | "yield" | number;
 
 /** A machine without threads and messages, whatever executes its CPU. */
-export interface Engine {
+export interface Engine extends Savable {
   readonly platform: Platform;
   readonly serial: readonly SerialChannel[];
   readonly end: MachineEnd | undefined;

@@ -3,13 +3,21 @@ import {
   type InterruptLine,
   IO_APIC_BASE,
   IoApic,
+  type IoApicState,
   type MessageSink,
   type MmioBus,
   type MmioDevice,
   PicPair,
+  type PicPairState,
   type Ports,
 } from "@softmetal/chipset";
 import type { InterruptSink } from "./platform.js";
+
+/** As they are saved. */
+export interface ControllerStates {
+  pic: PicPairState;
+  ioApic: IoApicState;
+}
 
 /** The 8259A pair and the I/O APIC as devices, for engines that have none of their own. */
 export class InterruptControllers implements InterruptSink {
@@ -50,5 +58,15 @@ export class InterruptControllers implements InterruptSink {
   reset(): void {
     this.pic.reset();
     this.ioApic.reset();
+  }
+
+  save(): ControllerStates {
+    return { pic: this.pic.save(), ioApic: this.ioApic.save() };
+  }
+
+  /** @throws ChipsetError */
+  load(states: { readonly [name in keyof ControllerStates]?: unknown }): void {
+    this.ioApic.load(states.ioApic);
+    this.pic.load(states.pic);
   }
 }

@@ -7,6 +7,7 @@ import {
   DEBUG_EXIT_PORT,
   DebugConsole,
   DebugExit,
+  type Device,
   I8042,
   type InterruptLine,
   MmioBus,
@@ -59,13 +60,15 @@ export class Platform {
   readonly power: AcpiPm;
   readonly keyboard: I8042;
   readonly uarts: Uart16550a[];
-  readonly #resettable: { reset(): void }[];
+  readonly a20: A20Gate;
+  /** By the name under which its state is saved. */
+  readonly #devices: { readonly [name: string]: Device<unknown> };
 
   constructor(options: PlatformOptions) {
     const { timers } = options;
     const { ports } = this;
     const isa = (irq: number) => options.interrupts.isa(irq);
-    const pit = options.pit ? [new Pit({ timers, irq: isa(0) })] : [];
+    const pit = options.pit ? new Pit({ timers, irq: isa(0) }) : undefined;
     const rtc = new Rtc({
       timers,
       irq: isa(8),
@@ -73,6 +76,7 @@ export class Platform {
       memory: { below4G: options.ram },
     });
     const a20 = new A20Gate(options.a20Changed);
+    this.a20 = a20;
     this.keyboard = new I8042({ keyboardIrq: isa(1), auxIrq: isa(12), a20, reset: options.reset });
     this.power = new AcpiPm({ timers, sci: isa(SCI), powerOff: options.powerOff });
     const port92 = new Port92(a20, options.reset);
@@ -87,16 +91,35 @@ export class Platform {
       uart.attach(ports, base);
       return uart;
     });
-    for (const device of [...pit, rtc, this.keyboard, this.power, port92, resetControl]) device.attach(ports);
+    const devices = { ...(pit && { pit }), rtc, i8042: this.keyboard, power: this.power, port92, resetControl };
+    for (const device of Object.values(devices)) device.attach(ports);
     if (options.devices.debugConsole) new DebugConsole(options.debugConsole).attach(ports);
     if (options.devices.isaDebugExit) {
       new DebugExit(options.debugExit).attach(ports, options.devices.isaDebugExit.port ?? DEBUG_EXIT_PORT);
     }
-    this.#resettable = [...pit, rtc, a20, this.keyboard, this.power, port92, resetControl, ...this.uarts];
+    const uarts = this.uarts.map((uart, index) => [`com${index + 1}`, uart] as const);
+    this.#devices = { ...(devices as object), a20, ...Object.fromEntries(uarts) };
   }
 
   reset(): void {
-    for (const device of this.#resettable) device.reset();
+    for (const device of Object.values(this.#devices)) device.reset();
+  }
+
+  /** The states of all devices, by name. */
+  save(): { [name: string]: unknown } {
+    return Object.fromEntries(Object.entries(this.#devices).map(([name, device]) => [name, device.save()]));
+  }
+
+  /**
+   * Takes over the states of all devices; the clock and the interrupt controllers have theirs already.
+   * @throws ChipsetError
+   */
+  load(states: { readonly [name: string]: unknown }): void {
+    for (const [name, device] of Object.entries(this.#devices)) device.load(states[name]);
+    for (const uart of this.uarts) {
+      uart.resumeReceive();
+      uart.resumeTransmit();
+    }
   }
 }
 

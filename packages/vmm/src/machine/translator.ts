@@ -1,6 +1,16 @@
 import { ApicBus, LocalApic, type MsrValue } from "@softmetal/chipset";
-import { type Bus, Cpu, createMemory, type InterruptController, RAM_BASE, type TimeSource } from "@softmetal/x86-core";
+import {
+  type Bus,
+  Cpu,
+  createMemory,
+  type InterruptController,
+  RAM_BASE,
+  S,
+  type TimeSource,
+} from "@softmetal/x86-core";
 import { type MachineConfig, type MachineEnd, MachineError } from "../api.js";
+import type { SavedHardware } from "../saved-state/hardware.js";
+import { loadProcessor, saveProcessor } from "../saved-state/processor.js";
 import { setInitialState } from "./cpu-state.js";
 import type { Engine, EngineEvents, Rest } from "./engine.js";
 import { EventQueue } from "./event-queue.js";
@@ -11,7 +21,7 @@ import { readModel } from "./model.js";
 import { Platform } from "./platform.js";
 import { SerialChannel } from "./serial-channel.js";
 
-/** TSC and clock run at 1 GHz: a tick is a nanosecond. */
+/** TSC and clock run at 1 GHz: a tick is a nanosecond, unless a saved machine had another TSC. */
 const TSC_HZ = 1e9;
 /** Instructions between two looks at the clock. */
 const SLICE = 50_000;
@@ -36,6 +46,11 @@ export class TranslatorMachine implements Engine {
   #busy = 0;
   #pausedAt: number | undefined;
   #pausedFor = 0;
+  /** Nanoseconds that a saved machine's clock was ahead. */
+  #ahead = 0;
+  readonly #tsc: Tsc;
+  /** Vector of an interrupt that a saved machine had acknowledged and not delivered; -1: none. */
+  #interrupt = -1;
 
   /** @throws MachineError `bad-cpu`, `out-of-memory`, `bad-boot-image`, `does-not-fit` */
   constructor(config: MachineConfig, events: EngineEvents) {
@@ -47,7 +62,8 @@ export class TranslatorMachine implements Engine {
     const counted = config.time === "instructions";
     const now = counted
       ? () => (this.cpu?.instructionsNow ?? 0) + this.#skipped
-      : () => (performance.now() - this.#started - this.#pausedFor) * 1e6;
+      : () => ((this.#pausedAt ?? performance.now()) - this.#started - this.#pausedFor) * 1e6 + this.#ahead;
+    this.#tsc = new Tsc(now);
     this.timers = new EventQueue(now);
     const devices = config.devices ?? {};
     this.serial = Array.from(
@@ -87,7 +103,7 @@ export class TranslatorMachine implements Engine {
         baseChanged: () => this.#mapApic(),
       },
       externalInterrupts: controllers.pic,
-      tsc: { timeOfTsc: (tsc) => tsc - Number(this.cpu.tscOffset) },
+      tsc: { timeOfTsc: (tsc) => this.#tsc.nanoseconds(tsc - Number(this.cpu.tscOffset)) },
     });
     apicBus.addTarget(this.#apic);
     this.cpu = new Cpu({
@@ -95,8 +111,8 @@ export class TranslatorMachine implements Engine {
       ram: [{ address: 0, size: config.memory, offset: RAM_BASE }],
       model,
       bus: this.#bus(),
-      apic: apicController(this.#apic),
-      time: timeSource(now),
+      apic: this.#apicController(),
+      time: this.#tsc,
     });
     this.#mapApic();
     this.#load();
@@ -128,8 +144,53 @@ export class TranslatorMachine implements Engine {
     this.#controllers.reset();
     this.platform.reset();
     this.#apic.reset();
+    this.#tsc.frequency = TSC_HZ;
+    this.#interrupt = -1;
     this.cpu.reset();
     this.#load();
+  }
+
+  get ram(): Uint8Array {
+    return this.cpu.physical.u8.subarray(RAM_BASE, RAM_BASE + this.#config.memory);
+  }
+
+  save(): SavedHardware {
+    const { cpu } = this;
+    const tsc = this.#tsc.ticks() + cpu.tscOffset;
+    const processor = saveProcessor(cpu.state, { tsc, interrupt: this.#interrupt });
+    return {
+      clock: this.timers.now(),
+      tscHz: this.#tsc.frequency,
+      cpus: [{ ...processor, apic: this.#apic.save() }],
+      devices: { ...this.#controllers.save(), ...this.platform.save() },
+    };
+  }
+
+  load(saved: SavedHardware): void {
+    const { cpu } = this;
+    const [processor] = saved.cpus;
+    this.#pendingReset = undefined;
+    this.#setClock(saved.clock);
+    this.#tsc.frequency = saved.tscHz;
+    // The offset first: the local APIC asks for the time of a TSC value.
+    const { tsc, interrupt } = loadProcessor(cpu.state, processor, "cpus[0]");
+    cpu.state.set64(S.tscOffset, BigInt.asUintN(64, tsc - this.#tsc.ticks()));
+    this.#interrupt = interrupt;
+    this.#apic.load(processor.apic);
+    this.#controllers.load(saved.devices);
+    this.platform.load(saved.devices);
+    cpu.state.set32(S.a20, this.platform.a20.enabled ? 1 : 0);
+    cpu.stateChanged();
+  }
+
+  ramChanged(): void {
+    this.cpu.memoryWritten(0, this.#config.memory);
+  }
+
+  #setClock(clock: number): void {
+    const passed = clock - this.timers.now();
+    if (this.#config.time === "instructions") this.#skipped += passed;
+    else this.#ahead += passed;
   }
 
   /** Stops and restarts the guest's clock. */
@@ -207,6 +268,29 @@ export class TranslatorMachine implements Engine {
     };
   }
 
+  /** The CPU's view of its local APIC. */
+  #apicController(): InterruptController {
+    const apic = this.#apic;
+    const value: MsrValue = { low: 0, high: 0 };
+    return {
+      pending: () => this.#interrupt >= 0 || apic.pending(),
+      acknowledge: () => {
+        const held = this.#interrupt;
+        this.#interrupt = -1;
+        return held >= 0 ? held : apic.acknowledge();
+      },
+      get taskPriority() {
+        return apic.getCr8();
+      },
+      set taskPriority(priority) {
+        apic.setCr8(priority);
+      },
+      readMsr: (index) => (apic.readMsr(index, value) ? (BigInt(value.high) << 32n) | BigInt(value.low) : undefined),
+      writeMsr: (index, written) =>
+        apic.writeMsr(index, Number(written & 0xffffffffn), Number((written >> 32n) & 0xffffffffn)),
+    };
+  }
+
   #apicAt: number | undefined;
   /** Puts the local APIC's registers where IA32_APIC_BASE says; RAM and other devices come first. */
   #mapApic(): void {
@@ -230,24 +314,15 @@ function allocate(bytes: number): WebAssembly.Memory {
   }
 }
 
-function timeSource(now: () => number): TimeSource {
-  return { frequency: TSC_HZ, ticks: () => BigInt(Math.floor(now())) };
-}
-
-/** The CPU's view of its local APIC. */
-function apicController(apic: LocalApic): InterruptController {
-  const value: MsrValue = { low: 0, high: 0 };
-  return {
-    pending: () => apic.pending(),
-    acknowledge: () => apic.acknowledge(),
-    get taskPriority() {
-      return apic.getCr8();
-    },
-    set taskPriority(priority) {
-      apic.setCr8(priority);
-    },
-    readMsr: (index) => (apic.readMsr(index, value) ? (BigInt(value.high) << 32n) | BigInt(value.low) : undefined),
-    writeMsr: (index, written) =>
-      apic.writeMsr(index, Number(written & 0xffffffffn), Number((written >> 32n) & 0xffffffffn)),
-  };
+/** The counter behind the TSC, on a clock in nanoseconds. */
+class Tsc implements TimeSource {
+  frequency = TSC_HZ;
+  constructor(readonly now: () => number) {}
+  ticks(): bigint {
+    return BigInt(Math.floor((this.now() * this.frequency) / 1e9));
+  }
+  /** Clock time at which the counter reaches a value. */
+  nanoseconds(ticks: number): number {
+    return (ticks * 1e9) / this.frequency;
+  }
 }

@@ -8,7 +8,7 @@ let handled = 0;
 
 serve(
   {
-    post: (message) => port.postMessage(message),
+    post: (message, transfer) => port.postMessage(message, transfer),
     listen: (listener) => {
       port.on("message", (message) => {
         listener(message);

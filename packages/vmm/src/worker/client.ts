@@ -8,8 +8,8 @@ import {
   type MachineStatistics,
   type SerialPort,
 } from "../api.js";
-import { checkConfig } from "../machine/config.js";
-import type { Endpoint, Report, Request } from "./protocol.js";
+import { checkConfig, checkState } from "../machine/config.js";
+import type { Answer, Endpoint, Report, Request } from "./protocol.js";
 
 /** The thread that runs a machine. */
 export interface MachineThread extends Endpoint<Request, Report> {
@@ -48,7 +48,8 @@ class RemoteMachine implements Machine {
   #end!: (end: MachineEnd) => void;
   #settleCreated!: { resolve: () => void; reject: (error: MachineError) => void };
   readonly #channels: SerialStreams[];
-  readonly #calls = new Map<number, (statistics: MachineStatistics | undefined) => void>();
+  /** Called with nothing when the machine is over instead. */
+  readonly #calls = new Map<number, (answer: Answer | undefined) => void>();
   #nextCall = 0;
   #final: MachineStatistics = { instructions: 0, busyMilliseconds: 0, resets: 0 };
   readonly #listeners: Listeners = {
@@ -102,7 +103,7 @@ class RemoteMachine implements Machine {
       case "failed":
         return this.#settleCreated.reject(new MachineError(report.code, report.message));
       case "done":
-        this.#calls.get(report.id)?.(report.statistics);
+        this.#calls.get(report.id)?.(report);
         this.#calls.delete(report.id);
         return;
       case "serialOutput":
@@ -135,25 +136,37 @@ class RemoteMachine implements Machine {
     this.#setState("ended");
     this.#emit("end", end);
     this.#end(end);
-    for (const settle of this.#calls.values()) settle(this.#final);
+    for (const settle of this.#calls.values()) settle(undefined);
     this.#calls.clear();
     void this.thread.terminate();
   }
 
   #call(
     type: "start" | "pause" | "resume" | "reset" | "powerButton" | "powerOff" | "statistics",
-  ): Promise<MachineStatistics | undefined> {
+  ): Promise<Answer | undefined> {
+    return this.#request((id) => ({ type, id }));
+  }
+  #request(make: (id: number) => Request): Promise<Answer | undefined> {
     const id = this.#nextCall++;
     return new Promise((resolve) => {
       this.#calls.set(id, resolve);
-      this.thread.post({ type, id });
+      this.thread.post(make(id));
     });
+  }
+  /** @throws MachineError when the machine could not, or was over before */
+  async #attempt(make: (id: number) => Request): Promise<Answer> {
+    this.#require("created", "running", "paused");
+    const answer = await this.#request(make);
+    if (!answer) throw this.#notPossible();
+    if (answer.failure) throw new MachineError(answer.failure.code, answer.failure.message);
+    return answer;
   }
 
   #require(...states: MachineState[]): void {
-    if (!states.includes(this.#state)) {
-      throw new MachineError("bad-state", `This is not possible while the machine is ${this.#state}.`);
-    }
+    if (!states.includes(this.#state)) throw this.#notPossible();
+  }
+  #notPossible(): MachineError {
+    return new MachineError("bad-state", `This is not possible while the machine is ${this.#state}.`);
   }
 
   async start(): Promise<void> {
@@ -190,6 +203,14 @@ class RemoteMachine implements Machine {
     await this.thread.terminate();
   }
 
+  async saveState(): Promise<Uint8Array> {
+    return (await this.#attempt((id) => ({ type: "save", id }))).state!;
+  }
+  async loadState(state: Uint8Array): Promise<void> {
+    checkState(state);
+    await this.#attempt((id) => ({ type: "load", id, state }));
+  }
+
   on<E extends keyof MachineEvents>(event: E, listener: MachineEvents[E]): () => void {
     this.#listeners[event].add(listener);
     return () => this.#listeners[event].delete(listener);
@@ -197,7 +218,7 @@ class RemoteMachine implements Machine {
 
   async statistics(): Promise<MachineStatistics> {
     if (this.#state === "ended") return this.#final;
-    return (await this.#call("statistics")) ?? this.#final;
+    return (await this.#call("statistics"))?.statistics ?? this.#final;
   }
 }
 

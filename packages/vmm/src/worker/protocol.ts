@@ -4,7 +4,8 @@ import type { MachineConfig, MachineEnd, MachineErrorCode, MachineStatistics } f
 export type Request =
   | { type: "create"; config: MachineConfig }
   | { type: "start" | "pause" | "resume" | "reset" | "powerButton" | "powerOff"; id: number }
-  | { type: "statistics"; id: number }
+  | { type: "statistics" | "save"; id: number }
+  | { type: "load"; id: number; state: Uint8Array }
   /** Bytes for the guest; the next come after `serialConsumed`. */
   | { type: "serialInput"; port: number; bytes: Uint8Array }
   /** The reader has taken this many bytes. */
@@ -27,11 +28,24 @@ export interface DoorbellHandle {
   posted: SharedArrayBuffer;
 }
 
+/** A MachineError between threads. */
+export interface Failure {
+  code: MachineErrorCode;
+  message: string;
+}
+
+/** What a request brought about. */
+export interface Answer {
+  statistics?: MachineStatistics;
+  state?: Uint8Array<ArrayBuffer>;
+  failure?: Failure;
+}
+
 /** What the machine's thread reports. */
 export type Report =
   | ({ type: "created" } & EngineChoice)
-  | { type: "failed"; code: MachineErrorCode; message: string }
-  | { type: "done"; id: number; statistics?: MachineStatistics }
+  | ({ type: "failed" } & Failure)
+  | ({ type: "done"; id: number } & Answer)
   | { type: "serialOutput"; port: number; bytes: Uint8Array<ArrayBuffer> }
   | { type: "serialConsumed"; port: number }
   | { type: "debugConsole"; bytes: Uint8Array<ArrayBuffer> }
@@ -40,6 +54,7 @@ export type Report =
 
 /** One end of a channel between two threads. */
 export interface Endpoint<Out, In> {
-  post(message: Out): void;
+  /** @param transfer buffers that the sender gives up, so that they are not copied */
+  post(message: Out, transfer?: ArrayBuffer[]): void;
   listen(listener: (message: In) => void): void;
 }

@@ -1,6 +1,7 @@
 import { type MachineConfig, type MachineEnd, MachineError, type MachineStatistics } from "../api.js";
 import type { Engine, EngineEvents, Rest } from "../machine/engine.js";
-import type { Endpoint, EngineChoice, Report, Request } from "./protocol.js";
+import { loadMachineState, saveMachine } from "../saved-state/index.js";
+import type { Answer, Endpoint, EngineChoice, Failure, Report, Request } from "./protocol.js";
 
 /**
  * Makes the machine of a configuration with an engine that this environment has.
@@ -38,6 +39,7 @@ export function serve(endpoint: Endpoint<Report, Request>, makeEngine: MakeEngin
 
 class Server {
   #machine: Engine | undefined;
+  #config: MachineConfig | undefined;
   #running = false;
   #looping = false;
   #wake: (() => void) | undefined;
@@ -86,7 +88,15 @@ class Server {
         else this.#finish(machine);
         return this.#done(request.id);
       case "statistics":
-        return this.#done(request.id, statistics(machine));
+        return this.#done(request.id, { statistics: statistics(machine) });
+      case "save":
+        return this.#attempt(request.id, machine, () => ({ state: saveMachine(machine, this.#config!) }));
+      case "load":
+        return this.#attempt(request.id, machine, () => {
+          loadMachineState(machine, this.#config!, request.state);
+          this.#wakeUp();
+          return {};
+        });
       case "serialInput":
         machine.serial[request.port].send(request.bytes);
         machine.platform.uarts[request.port].resumeReceive();
@@ -101,16 +111,35 @@ class Server {
   #create(config: MachineConfig): void {
     try {
       const { engine, ...choice } = this.makeEngine(config, this);
+      if (config.state) {
+        engine.pause();
+        loadMachineState(engine, config, config.state);
+      }
+      const { state: _, ...withoutState } = config;
+      this.#config = withoutState;
       this.#machine = engine;
       this.endpoint.post({ type: "created", ...choice });
     } catch (error) {
-      const code = error instanceof MachineError ? error.code : "internal-error";
-      this.endpoint.post({ type: "failed", code, message: error instanceof Error ? error.message : String(error) });
+      this.endpoint.post({ type: "failed", ...failure(error) });
     }
   }
 
-  #done(id: number, counters?: MachineStatistics): void {
-    this.endpoint.post({ type: "done", id, ...(counters ? { statistics: counters } : {}) });
+  #done(id: number, answer: Answer = {}): void {
+    this.endpoint.post({ type: "done", id, ...answer }, answer.state ? [answer.state.buffer] : []);
+  }
+
+  /** Does something while the machine stands still. */
+  #attempt(id: number, machine: Engine, action: () => Answer): void {
+    let answer: Answer;
+    machine.pause();
+    try {
+      answer = action();
+    } catch (error) {
+      answer = { failure: failure(error) };
+      if (answer.failure?.code === "internal-error") machine.finish(describe(error));
+    }
+    if (this.#running) machine.resume();
+    this.#done(id, answer);
   }
 
   // --- events of the machine ---
@@ -188,6 +217,11 @@ function statistics(machine: Engine): MachineStatistics {
     busyMilliseconds: machine.busyMilliseconds,
     resets: machine.resets,
   };
+}
+
+function failure(error: unknown): Failure {
+  const code = error instanceof MachineError ? error.code : "internal-error";
+  return { code, message: error instanceof Error ? error.message : String(error) };
 }
 
 function describe(error: unknown): MachineEnd {

@@ -178,8 +178,10 @@ describeKvm("state in the translator's format", () => {
     }
     const chip = vm.getIrqchip(IrqchipId.IOAPIC);
     chip.chip.ioapic.redirtbl.set(4, 0x0100_0000_0000_8031n);
+    // Pins 4 (level) and 5 (edge, which has been sent) are asserted.
+    chip.chip.ioapic.irr = 1 << 4;
     const before = chip.$object();
-    const ioApicState = readIoApic(chip.chip.ioapic);
+    const ioApicState = readIoApic(chip.chip.ioapic, 3 << 4);
     const ioApic = new IoApic({ bus: new ApicBus() });
     ioApic.load(ioApicState);
     expect(ioApic.save()).toEqual(ioApicState);
@@ -200,7 +202,7 @@ describeKvm("state in the translator's format", () => {
     view.setUint32(0x390, 3000, true);
     view.setUint32(0x210, 0x40000, true);
     const bytes = Uint8Array.from(lapic.regs);
-    const state = readLapic(lapic, { base, deadline: 0n, now: 1000 });
+    const state = readLapic(lapic, { base, deadline: 0n, now: 1000, tsc: 0n, tscHz: 1e9 });
     // Divided by 2, in nanoseconds.
     expect(state.timer.expiry).toBe(1000 + 2 * 3000);
     const clock = new ManualClock();

@@ -1,0 +1,78 @@
+import { createMachine, type Machine, type MachineConfig } from "@softmetal/vmm";
+import { afterEach, describe, expect, it } from "vitest";
+import { missingTools } from "./kvm/image.js";
+import { configure, kvm, sleep } from "./kvm/support.js";
+
+/** Milliseconds. */
+const PATIENCE = 20_000;
+const machines: Machine[] = [];
+afterEach(async () => {
+  for (const machine of machines.splice(0)) await machine.destroy();
+});
+
+type Engine = Pick<MachineConfig, "accel" | "kvm">;
+const ENGINES: Record<string, Engine> = {
+  translator: { accel: "translator" },
+  ...(kvm.usable ? { kvm: { accel: "kvm" }, split: { accel: "kvm", kvm: { irqchip: "split" } } } : {}),
+};
+
+/** A machine that collects what comes out of port 0xE9. */
+async function make(config: MachineConfig) {
+  const machine = await createMachine(config);
+  machines.push(machine);
+  const ended = machine.ended.then((end) => end.reason);
+  const self = {
+    machine,
+    /** Why the machine ended; what it said when it does not. */
+    end: () => Promise.race([ended, sleep(PATIENCE).then(() => `nothing after ${self.output}`)]),
+    output: "",
+    waiting: () => {},
+    /** Waits until the output is as wanted. */
+    until: async (wanted: (output: string) => boolean) => {
+      while (!wanted(self.output) && machine.state !== "ended") {
+        await new Promise<void>((resolve) => {
+          self.waiting = resolve;
+        });
+      }
+    },
+  };
+  machine.on("debugConsole", (bytes) => {
+    self.output += new TextDecoder("latin1").decode(bytes);
+    self.waiting();
+  });
+  machine.on("end", () => self.waiting());
+  return self;
+}
+
+/** The numbers that an interrupt printed, in order. */
+const numbers = (output: string, letter: string) =>
+  [...output.matchAll(new RegExp(`${letter}([0-9a-f]{8}) `, "g"))].map(([, digits]) => Number.parseInt(digits, 16));
+
+const LAST = 0x20;
+
+describe.skipIf(missingTools.length > 0)("a saved machine goes on", () => {
+  const pairs = Object.keys(ENGINES).flatMap((from) => Object.keys(ENGINES).map((to) => [from, to] as const));
+  it.each(pairs)("from %s to %s, its timers too", { timeout: 60_000 }, async (from, to) => {
+    const config = configure("timers", "protected");
+    const first = await make({ ...config, ...ENGINES[from] });
+    await first.machine.start();
+    await first.until((output) => numbers(output, "R").length >= 8);
+    await first.machine.pause();
+    const state = await first.machine.saveState();
+    const before = first.output;
+    const second = await make({ ...config, ...ENGINES[to], state });
+    await second.machine.start();
+    expect(await second.end()).toBe("debug-exit");
+    for (const letter of "PLR") {
+      // Every interrupt once: none is lost, none comes twice.
+      const all = numbers(before + second.output, letter);
+      expect(all).toEqual(all.map((_, index) => index + 1));
+      expect(all.length).toBeGreaterThanOrEqual(LAST);
+      expect(numbers(second.output, letter)[0]).toBeGreaterThan(1);
+    }
+    // The machine that was saved goes on as well.
+    await first.machine.resume();
+    expect(await first.end()).toBe("debug-exit");
+    expect(numbers(first.output, "P").length).toBeGreaterThanOrEqual(LAST);
+  });
+});
