@@ -8,7 +8,9 @@ import { isZero, zeroRuns } from "./zeros.js";
 /** Bytes read at once. */
 const CHUNK = 2 * 1024 * 1024;
 /** Chunks read ahead of the one that is written. */
-const AHEAD = 3;
+const AHEAD = 1;
+/** Writes under way at once: the next one is there when the storage is done with one. */
+const WRITES = 2;
 
 export interface ConvertOptions extends OperationOptions {
   /** Write compressed clusters; the target has to be a qcow2 image. */
@@ -37,8 +39,9 @@ export async function convert(source: Disk, target: Disk, options: ConvertOption
   if (options.compress) return convertCompressed(source, target, options);
   const unit = target instanceof Qcow2Image ? target.core.geometry.subclusterSize : 4096;
   const sparse = options.sparseSize ?? 4096;
+  const pool = new BufferPool(CHUNK);
+  const writes = new InFlight(WRITES);
   const queue: { piece: Piece; data: Promise<Uint8Array> | undefined }[] = [];
-  const free: Uint8Array[] = [];
   const writeFirst = async (): Promise<void> => {
     const { piece, data } = queue.shift()!;
     if (data === undefined) {
@@ -47,11 +50,19 @@ export async function convert(source: Disk, target: Disk, options: ConvertOption
       const bytes = await data;
       const runs =
         sparse === 0 ? [{ start: 0, end: bytes.length, zero: false }] : zeroRuns(bytes, Math.max(unit, sparse));
+      const under: Promise<void>[] = [];
       for (const { start, end, zero } of runs) {
-        if (zero) await writeZeros(target, piece.offset + start, end - start, options);
-        else await target.write(bytes.subarray(start, end), piece.offset + start);
+        if (zero) {
+          await writeZeros(target, piece.offset + start, end - start, options);
+          continue;
+        }
+        await writes.room();
+        under.push(writes.add(target.write(bytes.subarray(start, end), piece.offset + start)));
       }
-      free.push(bytes);
+      Promise.all(under).then(
+        () => pool.give(bytes),
+        () => {},
+      );
     }
     options.progress?.(piece.offset + piece.length, source.size);
     options.signal?.throwIfAborted();
@@ -63,15 +74,50 @@ export async function convert(source: Disk, target: Disk, options: ConvertOption
         queue.push({ piece, data: undefined });
         continue;
       }
-      const spare = free.pop();
-      const buffer = spare?.length === piece.length ? spare : new Uint8Array(piece.length);
+      const buffer = pool.take(piece.length);
       const data = readPiece(source, buffer, piece.offset, options).then(() => buffer);
       data.catch(() => {});
       queue.push({ piece, data });
     }
     while (queue.length > 0) await writeFirst();
+    await writes.finish();
   } finally {
     await Promise.allSettled(queue.map(({ data }) => data));
+    await writes.settle();
+  }
+}
+
+/** Buffers that are used again: the pages of a new one cost as much as copying into it. */
+class BufferPool {
+  readonly #free: ArrayBuffer[] = [];
+  constructor(readonly size: number) {}
+  take(length: number): Uint8Array {
+    return new Uint8Array(this.#free.pop() ?? new ArrayBuffer(this.size), 0, length);
+  }
+  give(bytes: Uint8Array): void {
+    this.#free.push(bytes.buffer as ArrayBuffer);
+  }
+}
+
+/** Requests of which only so many are under way at once. */
+class InFlight {
+  readonly #requests: Promise<void>[] = [];
+  constructor(readonly limit: number) {}
+
+  /** Waits until another one may be started. Fails with the error of an earlier one. */
+  async room(): Promise<void> {
+    while (this.#requests.length >= this.limit) await this.#requests.shift();
+  }
+  add(request: Promise<void>): Promise<void> {
+    request.catch(() => {});
+    this.#requests.push(request);
+    return request;
+  }
+  async finish(): Promise<void> {
+    while (this.#requests.length > 0) await this.#requests.shift();
+  }
+  async settle(): Promise<void> {
+    await Promise.allSettled(this.#requests);
   }
 }
 

@@ -21,7 +21,8 @@ export function zeroRuns(data: Uint8Array, unit: number): { start: number; end: 
   const runs: { start: number; end: number; zero: boolean }[] = [];
   for (let start = 0; start < data.length; start += unit) {
     const end = Math.min(data.length, start + unit);
-    const zero = isZero(data.subarray(start, end));
+    // Most data show in their first bytes that they are none.
+    const zero = data[start] === 0 && data[start + 1] === 0 && isZero(data.subarray(start, end));
     const last = runs.at(-1);
     if (last !== undefined && last.zero === zero) last.end = end;
     else runs.push({ start, end, zero });
