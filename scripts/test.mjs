@@ -17,6 +17,7 @@ const TOOLS = {
   cpio: "cpio",
   xz: "xz-utils",
   zstd: "zstd",
+  chromium: "chromium",
 };
 const APT_TIMEOUT = 5 * 60_000;
 

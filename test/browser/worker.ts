@@ -21,7 +21,7 @@ export async function startWorker(page: Page, url: string): Promise<BrowserWorke
         new Promise((resolve, reject) => {
           const worker = new Worker(url, { type: "module" });
           worker.onmessage = (event) => resolve(event.data);
-          worker.onerror = (event) => reject(new Error(event.message ?? `${url} could not be loaded`));
+          worker.onerror = (event) => reject(new Error(event.message || `${url} could not be loaded`));
         }),
       url,
     ),

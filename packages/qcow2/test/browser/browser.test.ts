@@ -80,7 +80,7 @@ describe.skipIf(!hasBrowser || !hasQemuImg)("in a browser's worker", () => {
   const makers: [string, (path: (name: string) => string) => void][] = [
     ["zlib.qcow2", (path) => convertByQemu(path, "zlib.qcow2", "-c", "-o", "compression_type=zlib")],
     ["zstd.qcow2", (path) => convertByQemu(path, "zstd.qcow2", "-c", "-o", "compression_type=zstd")],
-    ["small.qcow2", (path) => convertByQemu(path, "small.qcow2", "-c", "-o", "cluster_size=512,compat=0.10")],
+    ["small.qcow2", (path) => convertByQemu(path, "small.qcow2", "-c", "-o", "cluster_size=4k,compat=0.10")],
     [
       "top.qcow2",
       (path) => {

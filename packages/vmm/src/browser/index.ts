@@ -34,7 +34,7 @@ function startThread(): MachineThread {
     },
     onFailure: (listener) => {
       // A script that does not load gives an event without a message.
-      worker.onerror = (event) => listener(event.message ?? missing(new URL("./worker.js", import.meta.url)));
+      worker.onerror = (event) => listener(event.message || missing(new URL("./worker.js", import.meta.url)));
     },
     terminate: async () => worker.terminate(),
   };
