@@ -228,9 +228,11 @@ export function featureName(header: Header, type: number, bit: number): string |
 
 /**
  * Encodes the header as a whole cluster. The feature name table is left out when there is no room for it.
+ * @param previous the cluster to be replaced; a backing file name in it stays where it is, or is left alone when
+ *   another one takes its place, so that what refers to it stays valid until the first sector is written
  * @throws Qcow2Error "too-large" when extensions and backing file name do not fit the cluster.
  */
-export function encodeHeader(header: Header, file: string): Uint8Array {
+export function encodeHeader(header: Header, file: string, previous?: Uint8Array): Uint8Array {
   const clusterSize = 2 ** header.clusterBits;
   const known = base.size + version3.size + additional.size;
   const headerLength = header.version === 2 ? base.size : known + header.unknownFields.length;
@@ -246,15 +248,20 @@ export function encodeHeader(header: Header, file: string): Uint8Array {
       structure: "header",
     });
   }
-  const data = new Uint8Array(clusterSize);
+  const extensionsEnd = length(extensions) - (backing?.length ?? 0);
+  const data = previous?.slice() ?? new Uint8Array(clusterSize);
+  data.fill(0, 0, extensionsEnd);
   let at = headerLength;
   for (const { type, data: content } of extensions) {
     extensionHead.encode({ type, length: content.length }, data, at);
     data.set(content, at + extensionHead.size);
     at += extensionHead.size + roundUp(content.length, 8);
   }
-  at += extensionHead.size; // the end marker is all zeros
-  if (backing !== undefined) data.set(backing, at);
+  // Behind them lies the end marker, which is all zeros.
+  if (backing !== undefined) {
+    at = placeBacking(backing, extensionsEnd, header.bitmaps === undefined, previous, clusterSize);
+    data.set(backing, at);
+  }
   base.encode(
     {
       ...header,
@@ -274,6 +281,26 @@ export function encodeHeader(header: Header, file: string): Uint8Array {
     data.set(header.unknownFields, known);
   }
   return data;
+}
+
+/** Where the backing file name goes: as far as possible, it neither moves nor covers the name before it. */
+function placeBacking(
+  name: Uint8Array,
+  extensionsEnd: number,
+  reserve: boolean,
+  previous: Uint8Array | undefined,
+  clusterSize: number,
+): number {
+  // Room for a bitmaps extension that may come.
+  let at = extensionsEnd + (reserve ? extensionHead.size + bitmapsExtension.size : 0);
+  if (previous !== undefined && isQcow2(previous)) {
+    const { backingFileOffset: start, backingFileSize: size } = base.decode(previous, 0);
+    const old = start === 0 ? new Uint8Array(0) : previous.subarray(start, start + size);
+    const isSame = old.length === name.length && old.every((byte, i) => byte === name[i]);
+    if (isSame && start >= extensionsEnd) return start;
+    if (at < start + size && start < at + name.length) at = start + size;
+  }
+  return at + name.length <= clusterSize ? at : extensionsEnd;
 }
 
 function extensionsOf(header: Header, withFeatureNames: boolean): HeaderExtension[] {

@@ -2,10 +2,11 @@ import type { Disk } from "../disk.js";
 import { Qcow2Error } from "../errors.js";
 import { roundUp } from "../format/binary.js";
 import { AUTOCLEAR, COMPATIBLE, CRYPT_NONE, INCOMPATIBLE } from "../format/constants.js";
-import { encodeHeader, type Header } from "../format/header.js";
+import { decodeHeader, type Header } from "../format/header.js";
 import type { SnapshotEntry } from "../format/snapshot-table.js";
 import type { ClusterCodec, Platform } from "../platform.js";
 import { type Geometry, geometryOf } from "./geometry.js";
+import { writeHeaderCluster } from "./header-writer.js";
 import type { HostFile } from "./host.js";
 import { Mutex, type Range, RangeLock } from "./locks.js";
 import { Mapping } from "./mapping.js";
@@ -65,6 +66,8 @@ export class ImageCore implements RefcountOwner {
   locked = false;
   observer: ChangeObserver | undefined;
   closed = false;
+  /** Virtual size of the snapshot that is read; undefined for the active state. */
+  snapshotSize: number | undefined;
   /** Drops cached decompressed clusters; set by the reader. */
   onCompressedChange: () => void = () => {};
   /** Tells the compressed writer that the cluster it fills may be free now. */
@@ -203,14 +206,21 @@ export class ImageCore implements RefcountOwner {
 
   /** Writes the header and the extensions; the caller orders it with flushes. */
   async writeHeader(): Promise<void> {
-    const data = encodeHeader(this.header, this.name);
-    await this.host.write(data, 0);
+    await writeHeaderCluster(this.host, this.header);
   }
 
   async moveRefcountTable(offset: number, clusters: number): Promise<void> {
     this.header.refcountTableOffset = offset;
     this.header.refcountTableClusters = clusters;
-    await this.writeHeader();
+    // This may happen in the middle of another change of the header, which must not become visible early.
+    const cluster = new Uint8Array(this.geometry.clusterSize);
+    await this.host.read(cluster, 0);
+    const inFile = decodeHeader(cluster, this.name);
+    await writeHeaderCluster(this.host, {
+      ...inFile,
+      refcountTableOffset: offset,
+      refcountTableClusters: clusters,
+    });
     await this.host.flush();
   }
 

@@ -47,6 +47,7 @@ export class Qcow2Image implements Disk {
     this.bitmaps = bitmaps;
     this.#luks = luks;
     this.#size = size;
+    core.snapshotSize = size;
     this.#reader = new Reader(core);
     this.#writer = new Writer(core, this.#reader);
     this.#zeroer = new Zeroer(core, this.#writer);

@@ -79,8 +79,9 @@ export class Reader {
   }
 
   #readBacking(offset: number, target: Uint8Array): MaybePromise<void> {
-    const { backing, header } = this.#core;
-    const inside = backing === undefined || offset >= header.size ? 0 : Math.min(backing.size - offset, target.length);
+    const { backing, header, snapshotSize } = this.#core;
+    const size = snapshotSize ?? header.size;
+    const inside = backing === undefined || offset >= size ? 0 : Math.min(backing.size - offset, target.length);
     if (inside < target.length) target.fill(0, Math.max(0, inside));
     if (inside > 0) return backing!.read(inside === target.length ? target : target.subarray(0, inside), offset);
   }
