@@ -1,5 +1,5 @@
 // Calls the whole API with random arguments, for some time: node fuzz-program.mjs <module> <milliseconds> <seed>
-// Only KvmErrors may come out, and the process must live to print what it did.
+// Only KvmErrors may come out (a bare TypeError is a failure too), and the process must live to print what it did.
 import { once } from "node:events";
 import { isMainThread, Worker, workerData } from "node:worker_threads";
 
@@ -50,7 +50,15 @@ async function main() {
     kvm.LapicState,
     kvm.VcpuEvents,
   ];
-  structures.push(kvm.GuestDebug, kvm.Irqchip, kvm.PitState, kvm.ClockData, kvm.Msi, kvm.MachineCheck);
+  structures.push(
+    kvm.NestedStateHeader,
+    kvm.GuestDebug,
+    kvm.Irqchip,
+    kvm.PitState,
+    kvm.ClockData,
+    kvm.Msi,
+    kvm.MachineCheck,
+  );
   const lists = [kvm.Cpuid, kvm.Msrs, kvm.IrqRouting];
   const shared = kvm.createSharedMemory(1 << 20);
   const pool = [system];
@@ -97,6 +105,11 @@ async function main() {
       pio: random(2) === 0,
       datamatch: pick(numbers),
     }),
+    () => ({
+      ...{ slot: random(6), guestPhysAddr: random(64) << 16, guestMemfd: pick(pool), flags: random(2) },
+      ...{ guestMemfdOffset: pick(numbers), size: pick([undefined, 4096, ...numbers]) },
+    }),
+    () => kvm.registerId.msr(pick([0x10, 0x174, 0xc0000080, 0xffff0000])),
     () => ({ event: pick(pool), gsi: random(30), resample: random(3) === 0 ? pick(pool) : undefined }),
     () => ({ flags: random(4), base: pick(numbers), count: pick(numbers), bitmap: bytes(64) }),
   ];
@@ -115,9 +128,35 @@ async function main() {
       (name) => !["constructor", "prototype", "length", "name", "arguments", "caller"].includes(name),
     );
   };
-  const classes = [kvm.Kvm, kvm.Vm, kvm.Vcpu, kvm.EventFd, kvm.GuestMemory, kvm.Device];
+  const classes = [kvm.Kvm, kvm.Vm, kvm.Vcpu, kvm.EventFd, kvm.GuestMemory, kvm.GuestMemfd, kvm.Device, kvm.Stats];
   const free = { createSharedMemory: kvm.createSharedMemory, dirtyBitmapBytes: kvm.dirtyBitmapBytes };
   const usable = (value) => [...classes, kvm.CoalescedMmioRing, kvm.DirtyRing].some((type) => value instanceof type);
+
+  /** Exits, run pages and structures, kept for longer than what they show; not handles, so they are tried apart. */
+  const views = [];
+  const isView = (value) => typeof value === "object" && value !== null && ("$bytes" in value || "reason" in value);
+
+  /** Reads, and now and then writes, everything of a view, however deep. */
+  const visit = (view, depth = 0) => {
+    // Of this package's own objects, not of JavaScript's.
+    if (typeof view !== "object" || view === null || Array.isArray(view) || view instanceof Map) return;
+    if (ArrayBuffer.isView(view) || view instanceof ArrayBuffer || usable(view) || depth > 4) return;
+    for (const name of new Set([...members(view), "$bytes", "$object"])) {
+      names.add(name);
+      try {
+        if (random(8) === 0 && typeof view[name] !== "function") view[name] = pick(makers)();
+        const value = typeof view[name] === "function" ? view[name](...[pick(makers)(), pick(makers)()]) : view[name];
+        visit(value, depth + 1);
+      } catch (error) {
+        // Assigning to what can only be read is JavaScript's own affair.
+        const readOnly = error instanceof TypeError && /only a getter|read only|not extensible/.test(error.message);
+        if (!(error instanceof kvm.KvmError) && !readOnly) {
+          console.error(`view ${view.constructor.name}.${name} threw`, error);
+          process.exit(2);
+        }
+      }
+    }
+  };
 
   const newVm = () => {
     const vm = system.createVm();
@@ -145,6 +184,7 @@ async function main() {
       const member = target[name];
       const result = typeof member === "function" ? member.apply(target, values) : member;
       if (usable(result)) pool.push(result);
+      else if (isView(result)) views.push(result);
     } catch (error) {
       if (!(error instanceof kvm.KvmError)) {
         console.error(`${target.constructor.name}.${name}(`, values, ") threw", error);
@@ -154,12 +194,18 @@ async function main() {
     }
     Atomics.store(current, 0, 0);
     outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+    if (random(30) === 0 && views.length > 0) visit(pick(views));
+    while (views.length > 60) views.splice(random(views.length), 1);
     // Something of each kind to work on, and not too much.
     if (random(20) === 0) {
       try {
         pool.push(pick([newVm, () => kvm.EventFd.create(), () => kvm.GuestMemory.create(65536)])());
         const machines = pool.filter((item) => item instanceof kvm.Vm);
-        if (machines.length > 0) pool.push(pick(machines).createVcpu(random(3)));
+        if (machines.length > 0) {
+          const machine = pick(machines);
+          pool.push(machine.createVcpu(random(3)));
+          pool.push(pick([() => machine.getStatsFd(), () => machine.createGuestMemfd(65536, pick([0, 1, 3]))])());
+        }
         const processors = pool.filter((item) => item instanceof kvm.Vcpu);
         if (processors.length > 0) {
           pool.push(pick(processors).coalescedMmioRing(random(3)));

@@ -6,8 +6,7 @@ const MOST = 1 << 20;
 
 /** A counted array behind a small header, as the kernel's `kvm_cpuid2` and its kind: a view over one buffer. */
 export class List<T> implements Iterable<T> {
-  /** Header and elements, in place. */
-  readonly bytes: Uint8Array;
+  readonly #bytes: Uint8Array<ArrayBuffer>;
   readonly #element: FieldType<T>;
   readonly #header: number;
   readonly #view: DataView;
@@ -16,16 +15,21 @@ export class List<T> implements Iterable<T> {
     if (!Number.isInteger(capacity) || capacity < 0 || capacity > MOST) {
       throw new KvmError("out-of-range", "a list", `its capacity must be 0 to ${MOST}, not ${String(capacity)}`);
     }
-    this.bytes = new Uint8Array(header + capacity * element.size);
+    this.#bytes = new Uint8Array(header + capacity * element.size);
     this.#element = element;
     this.#header = header;
-    this.#view = new DataView(this.bytes.buffer);
+    this.#view = new DataView(this.#bytes.buffer);
     this.length = capacity;
+  }
+
+  /** Header and elements, in place. */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    return this.#bytes;
   }
 
   /** How many elements there is room for. */
   get capacity(): number {
-    return (this.bytes.length - this.#header) / this.#element.size;
+    return (this.#bytes.length - this.#header) / this.#element.size;
   }
 
   /** How many elements there are: the header's first field. The kernel may lower it to what it filled in. */
@@ -48,7 +52,11 @@ export class List<T> implements Iterable<T> {
 
   /** The element, for structures as a view of it. */
   get(index: number): T {
-    return this.#element.read(this.#view, this.#offset(index));
+    try {
+      return this.#element.read(this.#view, this.#offset(index));
+    } catch (error) {
+      throw viewFailure(error, "a list", this.#view.buffer);
+    }
   }
 
   set(index: number, value: Input<T>): void {
