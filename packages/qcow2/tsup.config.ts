@@ -2,5 +2,5 @@ import { library } from "../../tsup.base.js";
 
 export default library(
   { index: "src/index.ts", node: "src/node/index.ts", browser: "src/browser/index.ts" },
-  { loader: { ".wasm": "binary" } },
+  { loader: { ".wasm": "base64" } },
 );

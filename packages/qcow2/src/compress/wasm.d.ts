@@ -1,4 +1,5 @@
+/** In base64. */
 declare module "*.wasm" {
-  const bytes: Uint8Array;
-  export default bytes;
+  const text: string;
+  export default text;
 }

@@ -21,9 +21,9 @@ async function initialize(): Promise<void> {
   if (globalThis.process?.versions?.node !== undefined) return init();
   const { zstdModule } = await import("./zstd-module.js");
   // It does not report either when WebAssembly is forbidden, as by a page's policy; this does.
-  await WebAssembly.compile(zstdModule as BufferSource);
-  // Declared for addresses only.
-  await init(zstdModule as unknown as string);
+  await WebAssembly.compile(zstdModule);
+  // Its declarations are those of Node's build, which takes nothing.
+  await (init as (module: Uint8Array) => Promise<void>)(zstdModule);
 }
 
 /** One context serves all clusters: setting one up costs as much as compressing what does not compress. */
