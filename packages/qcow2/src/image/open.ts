@@ -38,7 +38,7 @@ export async function openQcow2(file: RandomAccessFile, options: Qcow2OpenOption
   const header = await readHeader(file);
   const host = await HostFile.open(file, options.cache !== "unsafe");
   refuseUnknownFeatures(header, file.name);
-  validateHeader(header, host.end, file.name);
+  validateHeader(header, host.end, file.name, options.repair);
   if ((header.incompatibleFeatures & C.INCOMPATIBLE.corrupt) !== 0n && !readOnly && options.repair !== true) {
     throw new Qcow2Error("corrupt", "image is marked as corrupt; repair it, or open it read-only", { file: file.name });
   }
@@ -57,7 +57,11 @@ export async function openQcow2(file: RandomAccessFile, options: Qcow2OpenOption
   let backing: Disk | undefined;
   try {
     await core.load(header.l1TableOffset, header.l1Size);
-    await loadSnapshots(core);
+    // A check tells what is wrong with the snapshot table, and repairs it.
+    await loadSnapshots(core).catch((error) => {
+      if (options.repair !== true || !(error instanceof Qcow2Error)) throw error;
+      core.snapshotDamage = error;
+    });
     const bitmaps = await BitmapStore.load(core);
     let size: number | undefined;
     if (options.snapshot !== undefined) {
@@ -104,6 +108,8 @@ async function openDataFile(
       file: host.name,
     });
   }
+  if (given === "none")
+    return { host: await HostFile.open(absentFile(header.dataFile ?? ""), false), close: async () => {} };
   if (typeof given !== "function") {
     return { host: await HostFile.open(given, options.cache !== "unsafe"), close: async () => {} };
   }
@@ -112,6 +118,24 @@ async function openDataFile(
   }
   const file = await given(header.dataFile, host.name, readOnly);
   return { host: await HostFile.open(file, options.cache !== "unsafe"), close: async () => file.close() };
+}
+
+/** Stands for a data file that was left closed. */
+function absentFile(name: string): RandomAccessFile {
+  const refuse = (): never => {
+    throw new Qcow2Error("invalid-argument", "the external data file was left closed", { file: name });
+  };
+  return {
+    name,
+    readOnly: true,
+    // Beyond the end everything would read as zeros.
+    size: () => Number.MAX_SAFE_INTEGER,
+    read: refuse,
+    write: refuse,
+    truncate: refuse,
+    flush: () => {},
+    close: () => {},
+  };
 }
 
 async function openBacking(header: Header, from: string, options: Qcow2OpenOptions): Promise<Disk | undefined> {

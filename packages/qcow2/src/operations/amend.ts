@@ -1,11 +1,13 @@
 import type { BitmapStore } from "../bitmaps/store.js";
 import { AUTOCLEAR, COMPATIBLE, INCOMPATIBLE } from "../format/constants.js";
+import { COMPRESSED_HIGH, entryOffset, ZERO_LOW } from "../format/entries.js";
 import { featureNameTable } from "../format/header.js";
 import type { ImageCore } from "../image/core.js";
 import { geometryOf } from "../image/geometry.js";
 import { Kind } from "../image/mapping.js";
 import type { OperationOptions } from "../image/types.js";
 import type { Zeroer } from "../image/zero.js";
+import { snapshotL1 } from "../snapshots/table.js";
 import { countReferences } from "./check-references.js";
 import { CheckReport } from "./check-report.js";
 import { rebuildRefcounts } from "./rebuild-refcounts.js";
@@ -87,6 +89,7 @@ async function changeRefcountBits(
   if (!Number.isInteger(order) || order < 0 || order > 6)
     core.fail("invalid-argument", `refcount width ${bits} is impossible`);
   if (header.version < 3) core.fail("conflict", "version 2 has 16-bit refcounts");
+  await checkRefcountsFit(core, bits);
   const report = new CheckReport({ maxMessages: 0, signal: operation.signal });
   const counts = await countReferences(core, bitmaps, report);
   if (report.corruptions > 0) core.fail("corrupt", "the image has to be repaired first");
@@ -94,15 +97,56 @@ async function changeRefcountBits(
   await core.reload();
 }
 
+async function checkRefcountsFit(core: ImageCore, bits: number): Promise<void> {
+  const { clusterSize } = core.geometry;
+  if (bits >= 2 ** core.header.refcountOrder) return;
+  for (let cluster = 0; cluster * clusterSize < core.host.end; cluster++) {
+    const count = await core.refcounts.get(cluster);
+    if (count >= 2 ** bits) {
+      const offset = (cluster * clusterSize).toString(16);
+      core.fail(
+        "too-large",
+        `cluster at offset 0x${offset} has a refcount of ${count}, which needs more than ${bits} bits`,
+      );
+    }
+  }
+}
+
+async function hasZeroClusters(core: ImageCore, l1: DataView): Promise<boolean> {
+  const { clusterSize, l2EntrySize } = core.geometry;
+  for (let at = 0; at < l1.byteLength; at += 8) {
+    const offset = entryOffset(l1.getUint32(at), l1.getUint32(at + 4));
+    if (offset === 0) continue;
+    if (offset % clusterSize !== 0) core.fail("corrupt", "L2 table is not aligned to a cluster", "L1 table", offset);
+    const { view } = core.mapping.cache.peek(offset) ?? (await core.mapping.cache.load(offset));
+    for (let entry = 0; entry < clusterSize; entry += l2EntrySize) {
+      const compressed = (view.getUint32(entry) & COMPRESSED_HIGH) !== 0;
+      if (!compressed && (view.getUint32(entry + 4) & ZERO_LOW) !== 0) return true;
+    }
+  }
+  return false;
+}
+
 /** Turns version 3 into version 2, when nothing in the image needs version 3. */
 async function downgrade(core: ImageCore, zeroer: Zeroer): Promise<void> {
   const { header, mapping } = core;
   const needs = header.incompatibleFeatures & ~(INCOMPATIBLE.dirty | INCOMPATIBLE.corrupt);
   if (core.hasDataFile) core.fail("conflict", "the image has an external data file, which version 2 does not have");
-  if (needs !== 0n) core.fail("conflict", "the image uses incompatible features that version 2 does not have");
+  if (needs !== 0n)
+    core.fail("conflict", `the image has incompatible features 0x${needs.toString(16)}, which version 2 does not have`);
   if (header.bitmaps !== undefined) core.fail("conflict", "the image has bitmaps, which version 2 does not have");
   if (header.refcountOrder !== 4) core.fail("conflict", "version 2 has 16-bit refcounts");
-  if (core.snapshots.length > 0) core.fail("conflict", "zero clusters of snapshots cannot be expanded");
+  // Readers of version 2 know neither sizes of their own nor zero clusters.
+  if (
+    core.snapshots.some(
+      ({ diskSize, vmStateSize }) => (diskSize ?? header.size) !== header.size || vmStateSize >= 2 ** 32,
+    )
+  )
+    core.fail("conflict", "internal snapshots with a size of their own do not go with version 2");
+  for (const snapshot of core.snapshots) {
+    if (await hasZeroClusters(core, await snapshotL1(core, snapshot)))
+      core.fail("conflict", `zero clusters of snapshot ${snapshot.id} cannot be expanded`);
+  }
   header.compatibleFeatures = 0n;
   header.autoclearFeatures = 0n;
   await core.settle();

@@ -46,7 +46,7 @@ export async function createSnapshot(
     vmClock: options.vmClock ?? 0n,
     vmStateSize: options.vmStateSize ?? 0,
     diskSize: header.size,
-    icount: undefined,
+    icount: options.icount,
     unknownExtra: new Uint8Array(0),
   };
   await writeSnapshots(core, [...core.snapshots, entry]);

@@ -6,6 +6,7 @@ import {
   CreateOptions,
   type Format,
   isFormat,
+  optionLists,
   optionRows,
   printOptionHelp,
   wantsHelp,
@@ -21,11 +22,11 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
     short: "ho:f:t:pq",
     long: { help: flag("h"), force: flag("force"), ...OBJECT, ...IMAGE_OPTS },
   });
-  const given = options.all("o");
+  const given = optionLists(options.all("o"));
   if (given.length === 0) throw new UsageError("Must specify options (-o)");
   const format = options.value("f");
   if (given.some(wantsHelp) && format !== undefined) return help(context, format);
-  if (options.operands.length !== 1) throw new UsageError("Expecting one image file name");
+  if (options.operands.length !== 1) throw new CommandError("Expecting one image file name");
   const cache = cacheMode(options.value("t"));
   const progress = new ProgressLine(context, options.has("p") && !options.has("q"), 1);
   const image = await openImage(context, {
@@ -93,16 +94,27 @@ async function amendImage(
   if (keys && info.luks === undefined) throw new CommandError("Only LUKS encryption options can be amended");
   const dataFile = options.get("data_file");
   const dataFileRaw = options.switch("data_file_raw");
-  if (dataFile !== undefined && info.dataFile === undefined)
+  if (dataFile !== undefined && !info.hasDataFile)
     throw new CommandError("data-file can only be set for images that use an external data file");
   if (dataFileRaw === true && !info.dataFileRaw)
     throw new CommandError("data-file-raw cannot be set on existing images");
+  const version = compat === undefined ? info.version : compatVersion(compat);
+  const tooOld = "compatibility level 1.1 or above (use compat=1.1 or greater)";
+  if (version < 3 && refcountBits !== undefined && refcountBits !== info.refcountBits)
+    throw new CommandError(`Refcount widths other than 16 bits require ${tooOld}`);
+  if (version < 3 && options.switch("lazy_refcounts") === true && !info.lazyRefcounts)
+    throw new CommandError(`Lazy refcounts only supported with ${tooOld.replace("or", "and")}`);
   if (keys) await amendKeys(context, image, info.luks!, options, "encrypt.", force);
+  const size = options.size("size");
+  // A version 2 image with snapshots cannot be resized: before going there, and after coming from there.
+  if (size !== undefined && version === 2) await image.resize(size, { shrink: true });
   await image.amend(
     {
-      version: compat === undefined ? undefined : compatVersion(compat),
+      version,
       lazyRefcounts: options.switch("lazy_refcounts"),
       refcountBits,
+      dataFile,
+      dataFileRaw,
     },
     { progress: progress.update },
   );
@@ -115,6 +127,5 @@ async function amendImage(
   ) {
     throw new CommandError(`Cannot amend the backing file\nYou can use '${context.program} rebase' instead.`);
   }
-  const size = options.size("size");
-  if (size !== undefined) await image.resize(size, { shrink: true });
+  if (size !== undefined && version !== 2) await image.resize(size, { shrink: true });
 }

@@ -6,6 +6,7 @@ import {
   CreateOptions,
   type Format,
   isFormat,
+  optionLists,
   optionRows,
   printOptionHelp,
   wantsHelp,
@@ -41,7 +42,7 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
   const settings = readSettings(context, options);
   const sources = options.operands.slice(0, -1);
   const output = options.operands.at(-1);
-  if (options.all("o").some(wantsHelp)) {
+  if (optionLists(options.all("o")).some(wantsHelp)) {
     if (!isFormat(settings.format)) throw new CommandError(`Unknown file format '${settings.format}'`);
     printOptionHelp(context, "Supported options:", optionRows(settings.format, "create", true));
     return 0;

@@ -5,6 +5,7 @@ import {
   CreateOptions,
   type Format,
   isFormat,
+  optionLists,
   optionRows,
   printOptionHelp,
   wantsHelp,
@@ -19,7 +20,7 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
   const parsed = new Arguments(context, args, { short: "F:b:f:ho:qu6", long: { help: flag("h"), ...OBJECT } });
   const [filename, sizeText, ...extra] = parsed.operands;
   const format = parsed.value("f") ?? "raw";
-  const given = parsed.all("o");
+  const given = optionLists(parsed.all("o"));
   if (given.some(wantsHelp)) {
     if (!isFormat(format)) throw new CommandError(`Unknown file format '${format}'`);
     const rows = optionRows(format, "create", filename !== undefined);

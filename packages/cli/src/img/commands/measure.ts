@@ -1,7 +1,7 @@
 import { Arguments, FORCE_SHARE, IMAGE_OPTS, OBJECT, OUTPUT, snapshotParameter } from "../support/common.js";
 import { CommandError, type Context, messageOf } from "../support/context.js";
 import { luksOptions, qcow2Options } from "../support/create.js";
-import { CreateOptions, isFormat, optionRows } from "../support/create-options.js";
+import { CreateOptions, isFormat, optionLists, optionRows } from "../support/create-options.js";
 import { flag, valued } from "../support/getopt.js";
 import { type OpenImage, openImage } from "../support/open.js";
 import { toJson } from "../support/qdict.js";
@@ -58,7 +58,7 @@ async function measure(context: Context, options: Arguments, source: OpenImage |
   const format = options.value("O") ?? "raw";
   if (!isFormat(format)) throw new CommandError(`Unknown file format '${format}'`);
   const creation = new CreateOptions(optionRows(format, "create", true));
-  for (const text of options.all("o")) {
+  for (const text of optionLists(options.all("o"))) {
     try {
       creation.add(text);
     } catch (error) {

@@ -54,7 +54,8 @@ async function perform(image: Qcow2Image | undefined, action: string, name: stri
   }
   try {
     if (verb === "create") {
-      await image.createSnapshot({ name });
+      // What qemu-img stores where no machine runs.
+      await image.createSnapshot({ name, icount: 0n });
       return;
     }
     const id = findSnapshot(image.listSnapshots(), name, verb);

@@ -87,6 +87,15 @@ export function optionRows(format: Format, use: "create" | "amend", withFile: bo
   return [...own, ...HOST_FILE.filter(({ name }) => !own.some((other) => other.name === name))];
 }
 
+/** The values of `-o`, which are refused when they could not be joined by commas. */
+export function optionLists(texts: readonly string[]): readonly string[] {
+  for (const text of texts) {
+    const odd = /,*$/.exec(text)![0].length % 2 === 1;
+    if (text === "" || text.startsWith(",") || odd) throw new CommandError(`Invalid option list: ${text}`);
+  }
+  return texts;
+}
+
 /** The value of `-o` may ask for help instead. */
 export const wantsHelp = (text: string): boolean =>
   splitOptions(text).some(({ key, value }) => value === undefined && (key === "help" || key === "?"));

@@ -10,14 +10,7 @@ export async function isSparseBelow({ qcow2, file }: OpenImage): Promise<boolean
   if (qcow2 === undefined || allocated === undefined || file.extent === undefined) return false;
   const real = Math.floor(allocated / qcow2.clusterSize);
   const limit = Math.max(Math.floor((real * 10) / 9), real + 2);
-  const end = Math.ceil((await file.size()) / qcow2.clusterSize);
-  let used = 0;
-  for (let cluster = 0; cluster < end && used < limit; cluster++) {
-    // Damaged refcounts are the business of check, not of map.
-    const count = await qcow2.core.refcounts.get(cluster).catch(() => 0);
-    if (count > 0) used++;
-  }
-  return used >= limit;
+  return (await qcow2.countUsedClusters(limit)) >= limit;
 }
 
 /** An extent of the image, cut where the file below changes between stored bytes and holes. */

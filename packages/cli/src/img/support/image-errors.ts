@@ -31,6 +31,18 @@ const BY_REASON: readonly (readonly [RegExp, string])[] = [
   [/^refcount order \d+ is greater than 6$/, "Reference count entry width too large; may not exceed 64 bits"],
   [/^header length \d+ is too short$/, "qcow2 header too short"],
   [/^header length \d+ exceeds the first cluster$/, "qcow2 header exceeds cluster size"],
+  [/^image does not name its external data file$/, "'data-file' is required for this image"],
+  [
+    /^the image has an external data file, which version 2 does not have$/,
+    "Cannot downgrade an image with a data file",
+  ],
+  [/^the image has incompatible features (0x[0-9a-f]+)/, "Cannot downgrade an image with incompatible features $1 set"],
+  [/^internal snapshots with a size of their own/, "Internal snapshots prevent downgrade of image"],
+  [/^version 2 has 16-bit refcounts$/, "compat=0.10 requires refcount_bits=16"],
+  [
+    /^cluster at offset (\S+) has a refcount of (\d+), which needs more than (\d+) bits$/,
+    "Cannot decrease refcount entry width to $3 bits: Cluster at offset $1 has a refcount of $2",
+  ],
   [/^no AES cipher with key size (\d+)$/, "No AES cipher with key size $1 available"],
   [/^backing file name is too long$/, "Backing file name too long"],
   [/^backing file name lies outside of the first cluster$/, "Invalid backing file offset"],
@@ -46,7 +58,7 @@ export function imageErrorText(error: unknown): string | undefined {
   const { reason } = error;
   if (reason?.startsWith(UNKNOWN_FEATURES)) return featuresText(reason.slice(UNKNOWN_FEATURES.length).split(", "));
   const row = BY_REASON.find(([pattern]) => pattern.test(reason ?? ""));
-  return row === undefined ? undefined : row[1].replace("$1", row[0].exec(reason)![1] ?? "");
+  return row === undefined ? undefined : reason.replace(new RegExp(`${row[0].source}.*`, "s"), row[1]);
 }
 
 /** Features by name; those without one as one hexadecimal mask. */

@@ -66,7 +66,7 @@ function qcow2Specific(info: Qcow2Info): Dictionary {
     "refcount-bits": info.refcountBits,
     encrypt: encryption(info),
     "data-file": info.dataFile,
-    "data-file-raw": info.dataFile === undefined ? undefined : info.dataFileRaw,
+    "data-file-raw": info.hasDataFile ? info.dataFileRaw : undefined,
     corrupt: v3 ? info.corrupt : undefined,
     "extended-l2": v3 ? info.extendedL2 : undefined,
     bitmaps:

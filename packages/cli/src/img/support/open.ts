@@ -96,6 +96,8 @@ async function openNode(context: Context, node: OptionTree, request: OpenRequest
   const cache = request.cache === "unsafe" ? "unsafe" : "writeback";
   const file = await openFile(context, below, readOnly, request);
   let opened: Disk | undefined;
+  /** The data file that the options name, until the image has taken it. */
+  let chosenData: RandomAccessFile | undefined;
   try {
     const filename = displayName(node.file === undefined ? below : { ...node, file: below });
     const format = await formatOf(node, file);
@@ -120,6 +122,8 @@ async function openNode(context: Context, node: OptionTree, request: OpenRequest
     }
     let dataFile: RandomAccessFile | undefined;
     let base: Disk | undefined;
+    if (isTree(node["data-file"]) && !request.withoutKey)
+      chosenData = dataFile = await openFile(context, node["data-file"], readOnly, request);
     const qcow2 = await openQcow2(file, {
       readOnly,
       platform,
@@ -140,24 +144,26 @@ async function openNode(context: Context, node: OptionTree, request: OpenRequest
             base = depth + 1 === request.openBase ? below.disk : below.base;
             return below.disk;
           },
-      dataFile: async (name, _from, dataReadOnly) => {
-        const chosen = node["data-file"];
-        const options = isTree(chosen) ? chosen : fileOptions(resolveBacking(name, filename));
-        try {
-          dataFile = await openFile(context, options, dataReadOnly, request);
-          return dataFile;
-        } catch (error) {
-          throw new CommandError(`Could not open data file: ${messageOf(error)}`);
-        }
-      },
+      // Whoever looks without a key looks at the header: a name in there is no reason to open a file.
+      dataFile: request.withoutKey
+        ? "none"
+        : (dataFile ??
+          (async (name, _from, dataReadOnly) => {
+            dataFile = await openFile(context, fileOptions(resolveBacking(name, filename)), dataReadOnly, request);
+            return dataFile;
+          })),
     });
     opened = qcow2;
+    if (chosenData !== undefined && !qcow2.info().hasDataFile)
+      throw new CommandError("'data-file' can only be set for images with an external data file");
+    chosenData = undefined;
     // To be repaired, the library opens it without.
     if (qcow2.info().encryption !== "none" && passphrase === undefined && !request.withoutKey)
       throw keyRequired("encrypt.key-secret");
     return { filename, format, disk: qcow2, qcow2, file, dataFile, base, close: () => qcow2.close() };
   } catch (error) {
     await closeQuietly(opened ?? file);
+    if (chosenData !== undefined) await closeQuietly(chosenData);
     throw error;
   }
 }
