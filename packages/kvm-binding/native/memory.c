@@ -151,16 +151,18 @@ static int install_region(struct object *vm, const struct region *wanted, uint32
   if (region == NULL) return -ENOMEM;
   pthread_mutex_lock(&vm->u.vm.lock);
   int result = set_slot(vm, wanted, flags, address, extended, guest_memfd_offset);
-  if (result == 0) {
-    struct region *old = region_find(vm, wanted->slot);
-    if (old != NULL) region_remove(vm, old);
-    *region = *wanted;
-    region->next = vm->u.vm.regions;
-    vm->u.vm.regions = region;
+  if (result != 0) {
+    pthread_mutex_unlock(&vm->u.vm.lock);
+    free(region);
+    return result;
   }
+  struct region *old = region_find(vm, wanted->slot);
+  if (old != NULL) region_remove(vm, old);
+  *region = *wanted;
+  region->next = vm->u.vm.regions;
+  vm->u.vm.regions = region;
   pthread_mutex_unlock(&vm->u.vm.lock);
-  if (result != 0) free(region);
-  return result;
+  return 0;
 }
 
 /*

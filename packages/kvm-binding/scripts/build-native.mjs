@@ -1,15 +1,34 @@
 // Compiles native/*.c to build/Release/kvm_binding.node with node-gyp. A machine that cannot (not Linux, no compiler)
-// gets a loud note instead of a failure: the package works there as far as saying why KVM is not usable.
+// gets a loud note instead of a failure: the package works there as far as saying why KVM is not usable. What is up to
+// date is left alone, so that this can run before every build, outside any cache: whether there is a compiler is no
+// property of the sources.
 import { spawnSync } from "node:child_process";
-import { existsSync, realpathSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
+const addon = join(root, "build/Release/kvm_binding.node");
+/** What the addon was compiled from. */
+const stamp = join(root, "build/Release/kvm_binding.sources");
 
 function note(text) {
   process.stderr.write(`\n*** @softmetal/kvm-binding: ${text}\n*** KVM will not be usable from this build.\n\n`);
+}
+
+function sources() {
+  const hash = createHash("sha256");
+  for (const name of [
+    "binding.gyp",
+    ...readdirSync(join(root, "native"))
+      .map((file) => `native/${file}`)
+      .sort(),
+  ]) {
+    hash.update(`${name}\0`).update(readFileSync(join(root, name)));
+  }
+  return hash.digest("hex");
 }
 
 /** The Node installation whose own headers can be used, so that node-gyp has nothing to download. */
@@ -36,11 +55,13 @@ export function buildNative(env = {}) {
     note(`nothing to compile on ${process.platform}-${process.arch} (KVM is for Linux on x86-64).`);
     return false;
   }
+  const wanted = sources();
+  if (existsSync(addon) && existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return true;
   const compiler = process.env.CC ?? "gcc";
   for (const tool of [compiler.split(" ")[0], "make", "python3"]) {
     if (spawnSync(tool, ["--version"], { stdio: "ignore" }).status !== 0) {
       note(
-        `${tool} not found, the addon was not compiled (Debian: apt install gcc make python3 libc6-dev; then run this build again, without a cache).`,
+        `${tool} not found, the addon was not compiled (Debian: apt install gcc make python3 libc6-dev; then run this build again).`,
       );
       return false;
     }
@@ -51,7 +72,9 @@ export function buildNative(env = {}) {
     return false;
   }
   const prefix = headersPrefix();
-  const result = spawnSync(process.execPath, [gyp, "rebuild", "--silent", ...(prefix ? [`--nodedir=${prefix}`] : [])], {
+  // Without "clean": tests and users of the old binary may be running.
+  const args = [gyp, "configure", "build", "--silent", ...(prefix ? [`--nodedir=${prefix}`] : [])];
+  const result = spawnSync(process.execPath, args, {
     cwd: root,
     stdio: "inherit",
     env: { ...process.env, ...env },
@@ -60,6 +83,7 @@ export function buildNative(env = {}) {
     note("compiling the addon failed, see above.");
     return false;
   }
+  writeFileSync(stamp, wanted);
   return true;
 }
 

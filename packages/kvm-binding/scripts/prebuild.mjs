@@ -1,12 +1,15 @@
-// Puts the built addon where node-gyp-build looks for prebuilt ones. Run before publishing, on Linux x86-64.
+// Builds the addon and puts it where node-gyp-build looks for prebuilt ones. Run before packing, on Linux x86-64.
 import { spawnSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync } from "node:fs";
+import { copyFileSync, mkdirSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { buildNative } from "./build-native.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const built = `${root}build/Release/kvm_binding.node`;
 
-if (process.platform !== "linux" || process.arch !== "x64" || !existsSync(built)) {
+// One of older sources must not be packed.
+rmSync(`${root}prebuilds`, { recursive: true, force: true });
+if (!buildNative()) {
   process.stderr.write(
     "\n*** No addon to pack (build it on Linux x86-64 first): this package will compile when installed.\n\n",
   );
