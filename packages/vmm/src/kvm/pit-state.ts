@@ -56,7 +56,7 @@ export function writePit(state: PitState, kvm: KvmPitState, now: number): void {
   for (const [index, channel] of [...kvm.channels].entries()) {
     const s = state.counters[index];
     const word = (s.access & 3) === RW.word || s.access === 0;
-    const untouched = s.mode === 3 && s.start < 0 && s.next === 0 && s.reload === 0x10000;
+    const untouched = s.mode === 3 && s.access === RW.word && !s.bcd && s.start < 0 && s.reload === 0x10000;
     let count = s.next || s.reload;
     // What is left of a delay is a delay, too.
     const left = s.start + s.reload - tick;

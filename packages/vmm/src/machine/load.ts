@@ -9,6 +9,6 @@ import { firmwareTables } from "./platform.js";
  */
 export function loadMachine(ram: GuestRam, config: MachineConfig, cpus: number): BootResult {
   const { acpi, mp } = firmwareTables(cpus, config.devices?.serialPorts ?? 1);
-  for (const block of [acpi, mp]) if (block) ram.write(block.address, block.bytes);
+  for (const block of [acpi, mp]) ram.write(block.address, block.bytes);
   return loadBoot({ ram, memoryMap: memoryMap(config.memory), rsdpAddress: acpi.address }, config.boot);
 }

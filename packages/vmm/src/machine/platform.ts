@@ -133,8 +133,8 @@ export interface TableBlock {
 export interface FirmwareTables {
   /** ACPI, beginning with the RSDP. */
   acpi: TableBlock;
-  /** MultiProcessor Specification 1.4, for kernels without ACPI; absent for one processor. */
-  mp?: TableBlock;
+  /** MultiProcessor Specification 1.4, for kernels without ACPI: they find the I/O APIC by it. */
+  mp: TableBlock;
 }
 
 export function firmwareTables(cpus: number, serialPorts: number): FirmwareTables {
@@ -144,6 +144,5 @@ export function firmwareTables(cpus: number, serialPorts: number): FirmwareTable
     apicIds,
     serialPorts: COM_PORTS.slice(0, serialPorts),
   });
-  if (cpus === 1) return { acpi };
   return { acpi, mp: buildMpTables({ address: MP_TABLES, apicIds }) };
 }
