@@ -17,6 +17,15 @@ export interface ClusterRun {
   readonly fresh: boolean;
 }
 
+/** Counts that go down once the next metadata flush is through. */
+interface Pending {
+  readonly cluster: number;
+  /** Clusters. */
+  count: number;
+  /** The new count; without it, one less than before. */
+  readonly to?: number;
+}
+
 /** What the refcounts need of the image around them. */
 export interface RefcountOwner {
   readonly host: HostFile;
@@ -47,7 +56,9 @@ export class Refcounts {
   #firstFree = 1;
   /** Host bytes from here on were never handed out. */
   #unusedFrom: number;
-  #pending: { cluster: number; count: number }[] = [];
+  #pending: Pending[] = [];
+  /** Counts that repairs will lower. */
+  readonly #lowered = new Map<number, number>();
   #pendingClusters = 0;
   readonly #owner: RefcountOwner;
 
@@ -83,6 +94,8 @@ export class Refcounts {
   }
 
   async get(cluster: number): Promise<number> {
+    const lowered = this.#lowered.get(cluster);
+    if (lowered !== undefined) return lowered;
     const perBlock = this.#owner.geometry.refcountsPerBlock;
     const block = await this.block(Math.floor(cluster / perBlock));
     return block === undefined ? 0 : this.codec.get(block.data, cluster % perBlock);
@@ -266,32 +279,48 @@ export class Refcounts {
     const cluster = Math.floor(offset / clusterSize);
     const count = Math.floor((offset + length - 1) / clusterSize) - cluster + 1;
     const last = this.#pending.at(-1);
-    if (last !== undefined && last.cluster + last.count === cluster) last.count += count;
+    if (last !== undefined && last.to === undefined && last.cluster + last.count === cluster) last.count += count;
     else this.#pending.push({ cluster, count });
     this.#pendingClusters += count;
+  }
+
+  /**
+   * Lowers the count of a cluster once the next metadata flush is through; `get` tells the new count at once. For
+   * repairs: COPIED flags that fit the new count are in the file before it.
+   */
+  lower(cluster: number, value: number): void {
+    this.#lowered.set(cluster, value);
+    this.#pending.push({ cluster, count: 1, to: value });
+    this.#pendingClusters++;
   }
 
   get pendingClusters(): number {
     return this.#pendingClusters;
   }
 
-  takePending(): { cluster: number; count: number }[] {
+  takePending(): Pending[] {
     const pending = this.#pending;
     this.#pending = [];
     this.#pendingClusters = 0;
     return pending;
   }
 
-  restorePending(pending: { cluster: number; count: number }[]): void {
-    for (const { cluster, count } of pending) {
-      this.free(cluster * this.#owner.geometry.clusterSize, count * this.#owner.geometry.clusterSize);
+  restorePending(pending: Pending[]): void {
+    for (const { cluster, count, to } of pending) {
+      if (to !== undefined) this.lower(cluster, to);
+      else this.free(cluster * this.#owner.geometry.clusterSize, count * this.#owner.geometry.clusterSize);
     }
   }
 
   /** Applies decrements whose cause is durable. `punch` releases the storage of clusters nobody uses any more. */
-  async applyPending(pending: { cluster: number; count: number }[], punch: boolean): Promise<void> {
+  async applyPending(pending: readonly Pending[], punch: boolean): Promise<void> {
     const { clusterSize } = this.#owner.geometry;
-    for (const { cluster, count } of pending) {
+    for (const { cluster, count, to } of pending) {
+      if (to !== undefined) {
+        this.#lowered.delete(cluster);
+        await this.force(cluster, to);
+        continue;
+      }
       if (punch) await this.#punchUnused(cluster, count);
       await this.#change(cluster * clusterSize, count * clusterSize, -1);
     }
@@ -347,6 +376,7 @@ export class Refcounts {
     this.dirtyEntries.clear();
     this.#pending = [];
     this.#pendingClusters = 0;
+    this.#lowered.clear();
     this.table = table;
     this.tableOffset = tableOffset;
     this.#blockOffsets = new Set(table.filter((offset) => offset !== 0));

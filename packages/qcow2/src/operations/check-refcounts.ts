@@ -91,7 +91,8 @@ export async function compareRefcounts(
       // Without any count there may be no block to put it into, and what else the structures say is not to be trusted.
       if (stored === 0) report.rebuild = true;
       const fix = stored > 0 && (stored > counted ? mode !== "none" : mode === "all");
-      if (fix) await refcounts.force(cluster, counted);
+      if (fix && stored > counted) refcounts.lower(cluster, counted);
+      else if (fix) await refcounts.force(cluster, counted);
       if (stored > counted) {
         report.leaks++;
         if (fix) report.leaksFixed++;
