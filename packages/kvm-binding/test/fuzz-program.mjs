@@ -170,7 +170,8 @@ async function main() {
   const names = new Set();
   const end = Date.now() + Number(milliseconds);
   let calls = 0;
-  while (Date.now() < end) {
+  // A busy machine gets more time for the calls that make it a test.
+  while (Date.now() < end || (calls < 1500 && Date.now() < end + 60_000)) {
     const target = random(12) === 0 ? pick([...classes, free]) : pick(pool);
     const name = pick(members(target));
     if (name === "dispose" && (target === system || random(10) !== 0)) continue;

@@ -9,7 +9,7 @@ const milliseconds = Number(process.env.KVM_BINDING_FUZZ_MS ?? 4000);
 const seed = Number(process.env.KVM_BINDING_FUZZ_SEED ?? Date.now() % 2 ** 31);
 
 describeKvm("the whole API", () => {
-  it(`survives random arguments (seed ${seed})`, { timeout: milliseconds + 30_000 }, async () => {
+  it(`survives random arguments (seed ${seed})`, { timeout: milliseconds + 120_000 }, async () => {
     const program = fileURLToPath(new URL("fuzz-program.mjs", import.meta.url));
     const child = spawn(process.execPath, [program, await bundled(), String(milliseconds), String(seed)]);
     let output = "";
