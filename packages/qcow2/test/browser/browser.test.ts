@@ -117,10 +117,10 @@ describe.skipIf(!hasBrowser || !hasQemuImg)("in a browser's worker", () => {
 
   it.each([
     ["luks", "encrypt.format=luks,encrypt.iter-time=10"],
-    ["luks-ripemd160", "encrypt.format=luks,encrypt.iter-time=10,encrypt.hash-alg=ripemd160"],
     [
-      "luks-essiv",
-      "encrypt.format=luks,encrypt.iter-time=10,encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv,encrypt.ivgen-hash-alg=sha256",
+      // WebCrypto lacks this hash.
+      "luks-essiv-ripemd160",
+      "encrypt.format=luks,encrypt.iter-time=10,encrypt.hash-alg=ripemd160,encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv,encrypt.ivgen-hash-alg=sha256",
     ],
     ["aes", "encrypt.format=aes"],
   ])("reads what qemu-img encrypted, with WebCrypto and without: %s", async (id, options) => {
