@@ -87,7 +87,9 @@ export function buildNative(env = {}) {
   return true;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+// Under turbo "build:native" has run, apart from the cache: what "build" would say of it here would be kept and repeated.
+const done = process.env.TURBO_HASH !== undefined && process.env.npm_lifecycle_event === "build";
+if (process.argv[1] === fileURLToPath(import.meta.url) && !done) {
   const built = buildNative();
   // A compiler that is there and fails is an error for the people who work on this package, not for its users.
   if (!built && process.env.KVM_BINDING_REQUIRE_NATIVE) process.exitCode = 1;
