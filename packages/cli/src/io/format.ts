@@ -7,7 +7,14 @@ export function bytesText(value: number, fraction = false): string {
   let unit = 0;
   while (unit < 6 && value >= 1024 ** (unit + 1)) unit++;
   if (unit === 0) return `${fraction ? formatG(value, 6) : Math.trunc(value)} bytes`;
-  return `${(value / 1024 ** unit).toFixed(3).replace(/\.000$/, "")} ${UNITS[unit]}`;
+  return `${thousandths(value / 1024 ** unit).replace(/\.000$/, "")} ${UNITS[unit]}`;
+}
+
+/** printf's %.3f: a tie goes to the even digit, where toFixed() goes up. */
+function thousandths(value: number): string {
+  const scaled = value * 1000;
+  const tie = scaled - Math.floor(scaled) === 0.5 && Math.floor(scaled) % 2 === 0;
+  return (tie ? Math.floor(scaled) / 1000 : value).toFixed(3);
 }
 
 const two = (value: number): string => String(Math.trunc(value)).padStart(2, "0");

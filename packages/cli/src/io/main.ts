@@ -1,11 +1,11 @@
 import { report } from "../img/main.js";
-import { Arguments, cacheMode } from "../img/support/common.js";
+import { Arguments, warnTrace } from "../img/support/common.js";
 import { CommandError, Context, UsageError } from "../img/support/context.js";
-import { flag, getopt, valued } from "../img/support/getopt.js";
+import { flag, getopt, type ParsedOptions, valued } from "../img/support/getopt.js";
 import { ProcessTerminal, type Terminal } from "../img/support/terminal.js";
-import { Complaint } from "./requests.js";
+import { Complaint, Misuse } from "./requests.js";
 import { Session } from "./session.js";
-import { openOrExplain, VERBS, type Verb } from "./verbs.js";
+import { findVerb, imageModes, oneLine, openOrExplain, type Verb } from "./verbs.js";
 
 const USAGE = `Usage: %program% [OPTIONS]... [-c STRING]... [file]
 Disk exerciser with the command language of qemu-io
@@ -18,8 +18,14 @@ Disk exerciser with the command language of qemu-io
   -f, --format FMT     specifies the format of the image
   -r, --read-only      open read-only
   -s, --snapshot       use a temporary overlay
+  -n, --nocache        short for -t none
+  -C, --copy-on-read   store in the image what is read from its backing file
+  -m, --misalign       accepted for compatibility
+  -k, --native-aio     accepted for compatibility
+  -i, --aio=MODE       accepted for compatibility (threads, native or io_uring)
   -t, --cache=MODE     use the given cache mode for the image
   -d, --discard=MODE   use the given discard mode for the image
+  -T, --trace PATTERN  accepted for compatibility
   -U, --force-share    accept that others write to the image
   -h, --help           display this help and exit
   -V, --version        output version information and exit
@@ -71,8 +77,10 @@ async function exercise(session: Session, argv: readonly string[]): Promise<numb
       },
     });
   } catch (error) {
-    if (error instanceof UsageError) context.terminal.err(USAGE.replaceAll("%program%", context.program));
-    throw error instanceof UsageError ? new CommandError(error.message) : error;
+    if (!(error instanceof UsageError)) throw error;
+    context.error(error.standard);
+    context.terminal.err(USAGE.replaceAll("%program%", context.program));
+    return 1;
   }
   if (options.has("h")) {
     context.out(USAGE.replaceAll("%program%", context.program));
@@ -89,7 +97,8 @@ async function exercise(session: Session, argv: readonly string[]): Promise<numb
   }
   const imageOpts = options.has("image-opts");
   if (imageOpts && options.has("f")) throw new CommandError("--image-opts and -f are mutually exclusive");
-  const cache = cacheMode(options.value("t"));
+  const modes = imageModes({ cache: options.value("t"), aio: options.value("i"), discard: options.value("d") });
+  for (const pattern of options.all("T")) warnTrace(context, pattern);
   if (options.operands.length === 1) {
     await openOrExplain(session, {
       filename: options.operands[0],
@@ -98,8 +107,9 @@ async function exercise(session: Session, argv: readonly string[]): Promise<numb
       write: !options.has("r"),
       overlay: options.has("s"),
       forceShare: options.has("U"),
-      cache,
-      discard: !["ignore", "off"].includes(options.value("d") ?? "unmap"),
+      copyOnRead: options.has("C"),
+      ...modes,
+      cache: options.value("t") ?? (options.has("n") ? "none" : undefined),
     });
   }
   await commandLoop(session, options.all("c"));
@@ -126,31 +136,32 @@ async function execute(session: Session, line: string): Promise<boolean> {
     session.failed = true;
     return false;
   };
-  if (name === "help" || name === "?") return help(session, args);
-  const verb = VERBS.find((candidate) => candidate.name === name || candidate.aliases?.includes(name));
+  const verb = findVerb(name);
   if (verb === undefined) return complain(`command "${name}" not found`);
   if (verb.image && session.image === undefined) return complain("no file open, try 'help open'");
   if (args.length < verb.min || (verb.max >= 0 && args.length > verb.max)) {
     return complain(`bad argument count ${args.length} to ${verb.name}, expected ${expectation(verb)}`);
   }
-  let parsed: ReturnType<typeof getopt>;
+  let parsed: ParsedOptions;
   try {
-    parsed = getopt(args, { short: verb.options });
+    parsed = verb.raw ? { options: [], operands: args } : getopt(args, { short: verb.options });
   } catch (error) {
-    const bad = /'-*(.)/.exec((error as Error).message)?.[1] ?? "?";
-    const missing = (error as Error).message.startsWith("missing");
-    complain(`${name}: ${missing ? "option requires an argument" : "invalid option"} -- '${bad}'`);
+    complain(`${name}: ${(error as UsageError).standard}`);
     return usage(session, verb);
   }
   const { operands } = parsed;
-  if (operands.length < verb.min || operands.length > (verb.operands ?? Number.POSITIVE_INFINITY))
+  if (
+    operands.length < (verb.leastOperands ?? verb.min) ||
+    operands.length > (verb.operands ?? Number.POSITIVE_INFINITY)
+  )
     return usage(session, verb);
   try {
     if (verb.writes && session.image?.disk.readOnly) throw new CommandError("Block node is read-only");
     return (await verb.run(session, new Map(parsed.options.map(({ key, value }) => [key, value])), operands)) === true;
   } catch (error) {
+    if (error instanceof Misuse) return usage(session, verb);
     session.failed = true;
-    if (error instanceof Complaint) context.out(`${error.message}\n`);
+    if (error instanceof Complaint) context.terminal[error.to](`${error.message}\n`);
     else report(context, error);
     return false;
   }
@@ -158,7 +169,7 @@ async function execute(session: Session, line: string): Promise<boolean> {
 
 /** The verb was used wrongly: its one-line description. */
 function usage(session: Session, verb: Verb): false {
-  session.context.out(`${oneLine(verb)}\n`);
+  session.context.out(`${oneLine(verb, verb.name)}\n`);
   session.failed = true;
   return false;
 }
@@ -166,19 +177,4 @@ function usage(session: Session, verb: Verb): false {
 function expectation({ min, max }: Verb): string {
   if (max === -1) return `at least ${min} arguments`;
   return min === max ? `${min} arguments` : `between ${min} and ${max} arguments`;
-}
-
-const oneLine = ({ name, usage, summary }: Verb): string => `${name} ${usage}${usage === "" ? "" : " "}-- ${summary}`;
-
-function help(session: Session, args: readonly string[]): false {
-  const { context } = session;
-  if (args.length === 0) {
-    context.out(
-      `${VERBS.map(oneLine).join("\n")}\nhelp [command] -- help for one or all commands\n\nUse 'help commandname' for extended help.\n`,
-    );
-    return false;
-  }
-  const verb = VERBS.find(({ name }) => name === args[0]);
-  context.out(verb === undefined ? `command ${args[0]} not found\n` : `${oneLine(verb)}\n`);
-  return false;
 }

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import type { Disk } from "@softmetal/qcow2";
 import { ioErrorText } from "../img/support/context.js";
 import { parseSize } from "../img/support/sizes.js";
+import { copyUp } from "./copy-on-read.js";
 import { dump, report } from "./format.js";
 import type { Session } from "./session.js";
 
@@ -12,13 +13,24 @@ const DEFAULT_PATTERN = 0xcd;
 /** Options of one verb: letters that were given, with the values of those that take one. */
 export type Flags = ReadonlyMap<string, string>;
 
-/** Says why a command line cannot be carried out; goes to standard output, as all of this program's complaints do. */
-export class Complaint extends Error {}
+/** Says why a command line cannot be carried out; goes to standard output, as most of this program's complaints do. */
+export class Complaint extends Error {
+  constructor(
+    message: string,
+    readonly to: "out" | "err" = "out",
+  ) {
+    super(message);
+  }
+}
+
+/** The options of a verb do not fit together: its one-line description is the answer. */
+export class Misuse extends Error {}
 
 /** A number of bytes from a verb's arguments. */
 export function size(text: string): number {
   const value = parseSize(text);
-  if (typeof value === "bigint" && value <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(value);
+  // Beyond 2^53 the nearest double does: no disk is that large, and the request fails for that.
+  if (typeof value === "bigint" && value < 1n << 63n) return Number(value);
   throw new Complaint(
     value === "invalid"
       ? `Parsing error: non-numeric argument, or extraneous/unrecognized suffix -- ${text}`
@@ -30,6 +42,15 @@ function length(text: string): number {
   const value = size(text);
   if (value > MAX_REQUEST) throw new Complaint(`length cannot exceed ${MAX_REQUEST}, given ${text}`);
   return value;
+}
+
+/** Requests that go around the disk's own granularity must keep to sectors. */
+function wholeSectors(args: readonly string[]): void {
+  for (const [index, what] of ["offset", "count"].entries()) {
+    if (size(args[index]) % 512 !== 0) {
+      throw new Complaint(`${args[index]} is not a sector-aligned value for '${what}'`);
+    }
+  }
 }
 
 /** Offset and the sum of the lengths behind it. */
@@ -80,13 +101,18 @@ export async function read(session: Session, flags: Flags, args: readonly string
   const expected = flags.has("P") ? pattern(flags) : undefined;
   const from = flags.has("s") ? size(flags.get("s")!) : 0;
   const count = flags.has("l") ? size(flags.get("l")!) : bytes - from;
-  if ((flags.has("s") || flags.has("l")) && expected === undefined)
-    throw new Complaint("-s and -l require -P to be specified");
+  if ((flags.has("s") || flags.has("l")) && expected === undefined) throw new Misuse();
+  if (flags.has("b")) wholeSectors(args);
   if (from + count > bytes || count < 0) throw new Complaint(`pattern verification range exceeds end of read data`);
   const buffer = new Uint8Array(bytes);
   const work = async (): Promise<void> => {
     if (flags.has("b")) await vmState(session).readVmState(buffer, offset);
-    else await checked(image!.disk, offset, bytes).read(buffer, offset);
+    else {
+      const disk = checked(image!.disk, offset, bytes);
+      const { qcow2 } = image!;
+      if (session.request?.copyOnRead && qcow2 && bytes > 0) await copyUp(disk, qcow2.clusterSize, offset, bytes);
+      await disk.read(buffer, offset);
+    }
   };
   await timed(
     session,
@@ -100,7 +126,7 @@ export async function read(session: Session, flags: Flags, args: readonly string
         // Requests in the background do not decide about the exit status.
         if (!background) session.failed = true;
       }
-      if (flags.has("v")) context.out(dump(buffer, offset));
+      if (flags.has("v") && !flags.has("q")) context.out(dump(buffer, offset));
     },
   );
 }
@@ -108,16 +134,14 @@ export async function read(session: Session, flags: Flags, args: readonly string
 /** `write`, `writev`, `aio_write`. */
 export async function write(session: Session, flags: Flags, args: readonly string[], verb: string): Promise<void> {
   const { image } = session;
-  checkWriteFlags(flags);
+  checkWriteFlags(flags, args, verb);
   const offset = size(args[0]);
-  // Zeroes need no buffer, so that their length is only limited by the disk.
-  if (flags.has("c")) {
-    for (const [index, what] of ["offset", "count"].entries()) {
-      if (size(args[index]) % 512 !== 0)
-        throw new Complaint(`${args[index]} is not a sector-aligned value for '${what}'`);
-    }
+  if (flags.has("c") || flags.has("b")) wholeSectors(args);
+  const bytes = verb === "write" || flags.has("z") ? size(args[1]) : range(args).bytes;
+  // Zeroes that may not be written out need no buffer, so that their length is only limited by the disk.
+  if (bytes > MAX_REQUEST && !flags.has("n") && verb === "write") {
+    throw new Complaint(`length cannot exceed ${MAX_REQUEST} without -n, given ${args[1]}`);
   }
-  const bytes = flags.has("z") && args.length === 2 ? size(args[1]) : range(args).bytes;
   const { disk, qcow2 } = image!;
   const data = flags.has("z") ? undefined : fill(flags, bytes);
   const work = async (): Promise<void> => {
@@ -137,16 +161,18 @@ export async function write(session: Session, flags: Flags, args: readonly strin
   );
 }
 
-function checkWriteFlags(flags: Flags): void {
+function checkWriteFlags(flags: Flags, args: readonly string[], verb: string): void {
   const given = (letters: string): string[] => [...letters].filter((letter) => flags.has(letter));
-  if (given("bcz").length > 1 && flags.has("b"))
-    throw new Complaint("-b and -c or -z cannot be specified at the same time");
-  if (flags.has("c") && flags.has("z")) throw new Complaint("-c and -z cannot be specified at the same time");
+  if (verb === "aio_write" && flags.has("z") && args.length > 2) {
+    throw new Complaint("-z supports only a single length parameter");
+  }
+  if (given("bz").length > 1) throw new Complaint("-b and -z cannot be specified at the same time");
   if (flags.has("f") && given("bc").length > 0)
     throw new Complaint("-f and -b or -c cannot be specified at the same time");
   if (flags.has("n") && !flags.has("z")) throw new Complaint("-n requires -z to be specified");
   if (flags.has("u") && !flags.has("z")) throw new Complaint("-u requires -z to be specified");
-  if (given("zPs").length > 1) throw new Complaint("Only one of -z, -P, and -s can be specified at the same time");
+  if (verb !== "aio_write" && given("zPs").length > 1)
+    throw new Complaint("Only one of -z, -P, and -s can be specified at the same time");
 }
 
 function fill(flags: Flags, bytes: number): Uint8Array {
@@ -157,9 +183,9 @@ function fill(flags: Flags, bytes: number): Uint8Array {
   try {
     source = readFileSync(path);
   } catch (error) {
-    throw new Complaint(`${path}: ${ioErrorText(error)}`);
+    throw new Complaint(`${path}: ${ioErrorText(error)}`, "err");
   }
-  if (source.length === 0) throw new Complaint(`${path}: file is empty`);
+  if (source.length === 0) throw new Complaint(`${path}: file is empty`, "err");
   for (let at = 0; at < bytes; at += source.length)
     data.set(source.subarray(0, Math.min(source.length, bytes - at)), at);
   return data;
@@ -193,7 +219,7 @@ async function writeCompressed(
 export async function discard(session: Session, flags: Flags, args: readonly string[]): Promise<void> {
   const { disk } = session.image!;
   const offset = size(args[0]);
-  const bytes = size(args[1]);
+  const bytes = length(args[1]);
   const work = async (): Promise<void> => {
     await checked(disk, offset, bytes).discard(offset, bytes);
   };

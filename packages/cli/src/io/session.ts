@@ -3,7 +3,11 @@ import { type OpenImage, type OpenRequest, openImage } from "../img/support/open
 import { openTemporaryOverlay } from "../img/support/overlay.js";
 
 /** How the image is open, to open it again. */
-export type SessionRequest = OpenRequest & { readonly overlay?: boolean };
+export type SessionRequest = OpenRequest & {
+  readonly overlay?: boolean;
+  readonly copyOnRead?: boolean;
+  readonly aio?: string;
+};
 
 /** The image under exercise and the requests under way. */
 export class Session {

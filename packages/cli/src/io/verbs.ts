@@ -1,6 +1,7 @@
+import { cacheMode } from "../img/support/common.js";
 import { CommandError, ioErrorText, messageOf } from "../img/support/context.js";
 import { formatSpecific, specificText } from "../img/support/image-info.js";
-import { parseOptions } from "../img/support/keyval.js";
+import { nestOptions, parseOptions, switchOption } from "../img/support/keyval.js";
 import { bytesText } from "./format.js";
 import { Complaint, discard, type Flags, range, read, size, write } from "./requests.js";
 import type { Session, SessionRequest } from "./session.js";
@@ -14,10 +15,14 @@ export interface Verb {
   readonly min: number;
   /** Words behind the verb, options included; -1 for any number. */
   readonly max: number;
-  /** Words that are not options. */
+  /** Words that are not options, at most, and (otherwise `min`) at least. */
   readonly operands?: number;
-  readonly usage: string;
+  readonly leastOperands?: number;
+  /** What follows the name in the one-line description. */
+  readonly usage?: string;
   readonly summary: string;
+  /** Words that begin with "-" are no options. */
+  readonly raw?: boolean;
   /** Needs an open image. */
   readonly image: boolean;
   /** Needs one that is open for writing. */
@@ -31,11 +36,19 @@ const writes = { image: true, writes: true } as const;
 
 export const VERBS: readonly Verb[] = [
   {
+    name: "abort",
+    options: "",
+    min: 0,
+    max: 0,
+    summary: "simulate a program crash using abort(3)",
+    image: false,
+    run: () => process.abort(),
+  },
+  {
     name: "aio_flush",
     options: "",
     min: 0,
     max: 0,
-    usage: "",
     summary: "completes all outstanding aio requests",
     ...image,
     run: (session) => session.settle(),
@@ -50,7 +63,8 @@ export const VERBS: readonly Verb[] = [
     ...image,
     run: async (session, flags, args) => {
       range(args);
-      session.start(() => settled(session, read(session, flags, args, "aio_read")));
+      if (flags.has("i")) session.context.out("injecting invalid read request\n");
+      else session.start(() => settled(session, read(session, flags, args, "aio_read")));
     },
   },
   {
@@ -63,7 +77,8 @@ export const VERBS: readonly Verb[] = [
     ...writes,
     run: async (session, flags, args) => {
       range(args);
-      session.start(() => settled(session, write(session, flags, args, "aio_write")));
+      if (flags.has("i")) session.context.out("injecting invalid write request\n");
+      else session.start(() => settled(session, write(session, flags, args, "aio_write")));
     },
   },
   {
@@ -78,12 +93,21 @@ export const VERBS: readonly Verb[] = [
     run: alloc,
   },
   {
+    name: "break",
+    options: "",
+    min: 2,
+    max: 2,
+    usage: "event tag",
+    summary: "sets a breakpoint on event and tags the stopped request as tag",
+    ...image,
+    run: () => noBreakpoints("set breakpoint"),
+  },
+  {
     name: "close",
     aliases: ["c"],
     options: "",
     min: 0,
     max: 0,
-    usage: "",
     summary: "close the current open file",
     ...image,
     run: (session) => session.close(),
@@ -106,10 +130,20 @@ export const VERBS: readonly Verb[] = [
     options: "",
     min: 0,
     max: 0,
-    usage: "",
     summary: "flush all in-core file state to disk",
     ...image,
     run: (session) => session.image!.disk.flush(),
+  },
+  {
+    name: "help",
+    aliases: ["?"],
+    options: "",
+    min: 0,
+    max: 1,
+    usage: "[command]",
+    summary: "help for one or all commands",
+    image: false,
+    run: help,
   },
   {
     name: "info",
@@ -117,7 +151,6 @@ export const VERBS: readonly Verb[] = [
     options: "",
     min: 0,
     max: 0,
-    usage: "",
     summary: "prints information about the current file",
     ...image,
     run: info,
@@ -128,7 +161,6 @@ export const VERBS: readonly Verb[] = [
     options: "",
     min: 0,
     max: 0,
-    usage: "",
     summary: "gets the length of the current file",
     ...image,
     run: async (session) => session.context.out(`${bytesText(session.image!.disk.size)}\n`),
@@ -146,10 +178,11 @@ export const VERBS: readonly Verb[] = [
   {
     name: "open",
     aliases: ["o"],
-    options: "rsCnkUt:d:o:",
-    min: 0,
+    options: "rsCnkUi:t:d:o:",
+    min: 1,
     max: -1,
     operands: 1,
+    leastOperands: 0,
     usage: "[-rsCnkU] [-t cache] [-d discard] [-o options] [path]",
     summary: "open the file specified by path",
     image: false,
@@ -160,8 +193,7 @@ export const VERBS: readonly Verb[] = [
     aliases: ["q"],
     options: "",
     min: 0,
-    max: 0,
-    usage: "",
+    max: -1,
     summary: "exit the program",
     image: false,
     run: () => true,
@@ -169,7 +201,7 @@ export const VERBS: readonly Verb[] = [
   {
     name: "read",
     aliases: ["r"],
-    options: "abCl:pP:qs:v",
+    options: "bCl:pP:qs:v",
     min: 2,
     max: -1,
     operands: 2,
@@ -180,7 +212,6 @@ export const VERBS: readonly Verb[] = [
   },
   {
     name: "readv",
-    aliases: ["rv"],
     options: "CP:qv",
     min: 2,
     max: -1,
@@ -188,6 +219,16 @@ export const VERBS: readonly Verb[] = [
     summary: "reads a number of bytes at a specified offset",
     ...image,
     run: (session, flags, args) => read(session, flags, args, "readv"),
+  },
+  {
+    name: "remove_break",
+    options: "",
+    min: 1,
+    max: 1,
+    usage: "tag",
+    summary: "remove a breakpoint by tag",
+    ...image,
+    run: (_, __, [tag]) => noBreakpoints(`remove breakpoint ${tag}`),
   },
   {
     name: "reopen",
@@ -201,30 +242,57 @@ export const VERBS: readonly Verb[] = [
     run: reopen,
   },
   {
+    name: "resume",
+    options: "",
+    min: 1,
+    max: 1,
+    usage: "tag",
+    summary: "resumes the request tagged as tag",
+    ...image,
+    run: () => noBreakpoints("resume request"),
+  },
+  {
+    name: "sigraise",
+    options: "",
+    min: 1,
+    max: 1,
+    usage: "signal",
+    summary: "raises a signal",
+    image: false,
+    run: async (_, __, [signal]) => {
+      process.kill(process.pid, size(signal));
+    },
+  },
+  {
     name: "sleep",
     options: "",
     min: 1,
     max: 1,
-    usage: "",
     summary: "waits for the given value in milliseconds",
     image: false,
-    run: async (_, __, args) => {
-      const milliseconds = /^\d+$/.test(args[0]) ? Number(args[0]) : Number.NaN;
-      if (Number.isNaN(milliseconds)) throw new Complaint(`${args[0]} is not a valid number`);
-      await new Promise<void>((resolve) => setTimeout(resolve, milliseconds));
-    },
+    raw: true,
+    run: sleep,
   },
   {
     name: "truncate",
     aliases: ["t"],
     options: "m:",
     min: 1,
-    max: -1,
-    operands: 1,
+    max: 3,
     usage: "[-m prealloc_mode] off",
     summary: "truncates the current file at the given offset",
     ...writes,
     run: truncate,
+  },
+  {
+    name: "wait_break",
+    options: "",
+    min: 1,
+    max: 1,
+    usage: "tag",
+    summary: "waits for the suspension of a request",
+    ...image,
+    run: () => noBreakpoints("wait for request"),
   },
   {
     name: "write",
@@ -240,7 +308,6 @@ export const VERBS: readonly Verb[] = [
   },
   {
     name: "writev",
-    aliases: ["wv"],
     options: "CfP:q",
     min: 2,
     max: -1,
@@ -250,6 +317,42 @@ export const VERBS: readonly Verb[] = [
     run: (session, flags, args) => write(session, flags, args, "writev"),
   },
 ];
+
+/** Breakpoints are a matter of QEMU's blkdebug driver, which there is not. */
+function noBreakpoints(what: string): Promise<never> {
+  return Promise.reject(new Complaint(`Could not ${what}: Operation not supported`));
+}
+
+async function sleep(_: Session, __: Flags, [text]: readonly string[]): Promise<void> {
+  // As strtol(3) reads it.
+  const milliseconds = /^0[0-7]+$/.test(text)
+    ? Number.parseInt(text, 8)
+    : /^(0x[0-9a-f]+|\d+)$/i.test(text)
+      ? Number(text)
+      : Number.NaN;
+  if (!(milliseconds <= 0x7fffffff)) throw new Complaint(`${text} is not a valid number`);
+  await new Promise<void>((resolve) => setTimeout(resolve, milliseconds));
+}
+
+/** A verb's one-line description, under the name that was used. */
+export function oneLine({ usage, summary }: Verb, name: string): string {
+  return `${name}${usage === undefined ? "" : ` ${usage}`} -- ${summary}`;
+}
+
+/** The verb of that name. */
+export const findVerb = (name: string): Verb | undefined =>
+  VERBS.find((verb) => verb.name === name || verb.aliases?.includes(name));
+
+async function help(session: Session, _: Flags, [name]: readonly string[]): Promise<void> {
+  const { context } = session;
+  if (name === undefined) {
+    const lines = VERBS.map((verb) => `${oneLine(verb, verb.name)}\n`);
+    context.out(`${lines.join("")}\nUse 'help commandname' for extended help.\n`);
+    return;
+  }
+  const verb = findVerb(name);
+  context.out(verb === undefined ? `command ${name} not found\n` : `${oneLine(verb, name)}\n`);
+}
 
 /** A complaint of a request that runs by itself has nobody above it. */
 async function settled(session: Session, request: Promise<void>): Promise<void> {
@@ -264,8 +367,7 @@ async function settled(session: Session, request: Promise<void>): Promise<void> 
 async function alloc(session: Session, _: Flags, args: readonly string[]): Promise<void> {
   const { disk } = session.image!;
   const offset = size(args[0]);
-  if (offset > disk.size) throw new Complaint("is_allocated failed: Input/output error");
-  const bytes = Math.min(args.length > 1 ? size(args[1]) : 512, disk.size - offset);
+  const bytes = Math.max(0, Math.min(args.length > 1 ? size(args[1]) : 512, disk.size - offset));
   let sum = 0;
   for (let at = offset; at < offset + bytes; ) {
     const extent = await disk.status(at, offset + bytes - at, { depth: 0 });
@@ -318,6 +420,10 @@ async function truncate(session: Session, flags: Flags, args: readonly string[])
   }
   const bytes = size(args[0]);
   const { disk, qcow2 } = session.image!;
+  if (qcow2 === undefined && preallocation !== "off" && bytes < disk.size) {
+    throw new CommandError("Cannot use preallocation for shrinking files");
+  }
+  if (qcow2 !== undefined && bytes % 512 !== 0) throw new CommandError("The new size must be a multiple of 512");
   try {
     if (qcow2 === undefined) await disk.resize(bytes);
     else await qcow2.resize(bytes, { shrink: true, preallocation: preallocation as "off" });
@@ -327,23 +433,63 @@ async function truncate(session: Session, flags: Flags, args: readonly string[])
 }
 
 async function open(session: Session, flags: Flags, args: readonly string[]): Promise<void> {
+  const modes = imageModes({ cache: flags.get("t"), aio: flags.get("i"), discard: flags.get("d") });
   if (session.image !== undefined) throw new CommandError("file open already, try 'help close'");
-  if (args.length === 0) throw new CommandError("no file name given");
-  const options = flags.has("o") ? parseOptions(flags.get("o")!) : undefined;
-  const request = {
-    filename: args[0],
+  const text = flags.get("o");
+  if (args.length === 0 && text === undefined) throw new CommandError("no file name given");
+  const options = parseOptions(text ?? "");
+  const format = options.get("driver");
+  options.delete("driver");
+  await openOrExplain(session, {
+    ...(args.length === 0 ? { filename: text!, imageOpts: true } : { filename: args[0], format }),
     write: !flags.has("r"),
     overlay: flags.has("s"),
     forceShare: flags.has("U"),
-    format: options?.get("driver"),
-  };
-  await openOrExplain(session, request);
+    copyOnRead: flags.has("C"),
+    ...modes,
+    cache: flags.get("t") ?? (flags.has("n") ? "none" : undefined),
+    ...(args.length === 0 ? {} : { extra: nestOptions(options) }),
+  });
+  if (args.length === 0) return;
+  const unknown = [...options.keys()].find((key) => !CHANGEABLE.includes(key));
+  if (unknown === undefined) return;
+  const kind = session.image!.format;
+  await session.close();
+  const reason = `Block format '${kind}' does not support the option '${unknown}'`;
+  throw new CommandError(`can't open device ${args[0]}: ${reason}`);
+}
+
+/** Options of an image that can be given with `open -o` and changed with `reopen -o`. */
+const CHANGEABLE = ["lazy-refcounts", "discard"];
+
+/** Checks the modes in which an image can be opened, which do not show otherwise. */
+export function imageModes(modes: { cache?: string; aio?: string; discard?: string }): {
+  aio?: string;
+  cache?: string;
+  discard: boolean;
+} {
+  const { aio, discard = "unmap" } = modes;
+  const cache = cacheMode(modes.cache);
+  if (!["ignore", "off", "unmap", "on"].includes(discard)) {
+    throw new CommandError(`Invalid discard option: ${discard}`);
+  }
+  if (aio !== undefined && !["threads", "native", "io_uring"].includes(aio)) {
+    throw new CommandError(`Invalid aio option: ${aio}`);
+  }
+  return { aio, cache, discard: discard === "unmap" || discard === "on" };
 }
 
 /** Opens an image for the session; failures are told in this program's words. */
 export async function openOrExplain(session: Session, request: SessionRequest): Promise<void> {
   if (request.forceShare && request.write && !request.overlay) {
     throw new CommandError(cannotOpen(request, "force-share=on can only be used with read-only images"));
+  }
+  if (request.aio === "native" && !["none", "off", "directsync"].includes(request.cache ?? "")) {
+    const reason = "aio=native was specified, but it requires cache.direct=on, which was not specified.";
+    throw new CommandError(cannotOpen(request, reason));
+  }
+  if (request.copyOnRead && !request.write) {
+    throw new CommandError(cannotOpen(request, "Can't use copy-on-read on read-only device"));
   }
   try {
     await session.open(request);
@@ -356,10 +502,15 @@ const cannotOpen = (request: SessionRequest, reason: string): string =>
   `can't open${request.imageOpts ? "" : ` device ${request.filename}`}: ${reason}`;
 
 async function reopen(session: Session, flags: Flags): Promise<void> {
-  if (flags.has("r") && flags.has("w")) throw new CommandError("Only one -r/-c/-w option may be given");
+  cacheMode(flags.get("c"));
+  if (flags.has("r") && flags.has("w")) throw new CommandError("Only one -r/-w option may be given");
+  const options = parseOptions(flags.get("o") ?? "");
+  const fixed = [...options.keys()].find((key) => !CHANGEABLE.includes(key));
+  if (fixed !== undefined) throw new CommandError(`Cannot change the option '${fixed}'`);
+  if (options.has("lazy-refcounts")) switchOption("lazy-refcounts", options.get("lazy-refcounts"));
   const old = session.request!;
   const write = flags.has("r") ? false : flags.has("w") ? true : old.write;
   const cache = flags.get("c") ?? old.cache;
   await session.close();
-  await openOrExplain(session, { ...old, write, cache });
+  await openOrExplain(session, { ...old, write, cache, extra: { ...old.extra, ...nestOptions(options) } });
 }
