@@ -7,6 +7,8 @@ import { loadMachineState, saveMachine } from "../src/saved-state/index.js";
 
 /** Longer runs by `SOFTMETAL_FUZZ_RUNS`. */
 const RUNS = Number(process.env.SOFTMETAL_FUZZ_RUNS ?? 100);
+/** Milliseconds. */
+const LIMIT = 60_000 + RUNS * 1000;
 
 /** Prints "x" for ever, with interrupts on. */
 const program = [0xfb, 0xb0, 0x78, 0xe6, 0xe9, 0xeb, 0xfa];
@@ -53,7 +55,7 @@ describe("a saved machine that is none", () => {
   for (let slice = 0; slice < 3; slice++) original.runSlice();
   const saved = saveMachine(original, config);
 
-  it("is refused: bytes changed, cut off or added", () => {
+  it("is refused: bytes changed, cut off or added", { timeout: LIMIT }, () => {
     const machine = makeHere();
     const before = saveMachine(machine, config);
     const length = new DataView(saved.buffer).getUint32(8, true) + HEADER;
@@ -74,7 +76,7 @@ describe("a saved machine that is none", () => {
     loadMachineState(machine, config, before);
   });
 
-  it("is refused: any numbers and values in its description", () => {
+  it("is refused: any numbers and values in its description", { timeout: LIMIT }, () => {
     const machine = makeHere();
     const odd = [
       "null",

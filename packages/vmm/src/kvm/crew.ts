@@ -20,6 +20,8 @@ export interface CrewOptions {
   onExit(text: string): void;
   /** Executes the next instruction of a vCPU that KVM cannot; false: it cannot go on. */
   emulate(vcpu: Vcpu): boolean;
+  /** The local APIC of a vCPU has ended a level-triggered interrupt. */
+  endOfInterrupt(vector: number): void;
   onFailure(error: Error): void;
 }
 
@@ -84,6 +86,7 @@ export class Crew {
       if (!mailbox.asked) continue;
       const { ask, address, size, bytes } = mailbox;
       if (ask === ASK.exit) this.#options.onExit(mailbox.text);
+      else if (ask === ASK.endOfInterrupt) this.#options.endOfInterrupt(address);
       else if (ask === ASK.emulate) bytes[0] = Number(this.#options.emulate(vcpus[index]));
       else if (ask === ASK.portIn || ask === ASK.portOut) {
         accessPorts(ports, ask === ASK.portOut, address, size, bytes);

@@ -148,6 +148,7 @@ export class KvmMachine implements Engine {
       ...{ host, onFailure, platform: this.platform, bootVcpu: this.#boot, vcpus: this.vcpus.slice(1) },
       onExit: (text) => this.#cannotGoOn(text),
       emulate: (vcpu) => this.#emulate(vcpu),
+      endOfInterrupt: (vector) => this.#interrupts.endOfInterrupt(vector),
     });
     host.startHelper({ kind: "alarm", vcpu: this.#boot.handle, buffer: this.#alarm.buffer }, onFailure);
   }

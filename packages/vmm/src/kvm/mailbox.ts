@@ -10,7 +10,15 @@ const MAILBOX_BYTES = WORDS * 4 + DATA_BYTES;
 const HEADER_BYTES = 64;
 
 /** What a mailbox asks for. */
-export const ASK = { portIn: 1, portOut: 2, mmioRead: 3, mmioWrite: 4, exit: 5, emulate: 6 } as const;
+export const ASK = {
+  portIn: 1,
+  portOut: 2,
+  mmioRead: 3,
+  mmioWrite: 4,
+  exit: 5,
+  emulate: 6,
+  endOfInterrupt: 7,
+} as const;
 export type Ask = (typeof ASK)[keyof typeof ASK];
 
 const IDLE = 0;
@@ -82,6 +90,11 @@ export class Mailbox {
     const answer = new Uint8Array(1);
     this.exchange(ASK.emulate, 0, 1, answer, ring);
     return answer[0] !== 0;
+  }
+
+  /** Tells that the local APIC has ended a level-triggered interrupt, which the devices' side is to hear. */
+  endOfInterrupt(vector: number, ring: () => void): void {
+    this.exchange(ASK.endOfInterrupt, vector, 1, new Uint8Array(0), ring);
   }
 
   /** The vCPU's thread touches nothing until the command changes. */

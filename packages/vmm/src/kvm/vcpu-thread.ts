@@ -35,6 +35,9 @@ export function runVcpu(job: Extract<HelperJob, { kind: "vcpu" }>): never {
       case "mmio":
         mailbox.exchange(exit.isWrite ? ASK.mmioWrite : ASK.mmioRead, exit.physAddr, 1, exit.data, ring);
         break;
+      case "ioapic-eoi":
+        mailbox.endOfInterrupt(exit.detail.vector, ring);
+        break;
       case "intr":
         // Accesses are complete now: a good moment to stand still.
         if (!isRunning(command.generation)) park();
