@@ -385,7 +385,9 @@ describe.skipIf(!hasQemuImg)("whole-image operations", () => {
     const result = await check.check();
     expect(result).toMatchObject({
       leaks: theirs.leaks,
-      corruptions: theirs.corruptions,
+      // qemu-img takes the flag of the leaked cluster for one more.
+      corruptions: theirs.corruptions - 1,
+      flagsOverLeaks: 1,
       totalClusters: theirs["total-clusters"],
       allocatedClusters: theirs["allocated-clusters"],
     });

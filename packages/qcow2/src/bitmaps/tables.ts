@@ -24,19 +24,23 @@ export async function readTable(core: ImageCore, entry: BitmapEntry): Promise<Fl
 
 /** The same without a look at the entries. */
 export async function readTableUnchecked(core: ImageCore, entry: BitmapEntry): Promise<Float64Array> {
-  const { clusterSize } = core.geometry;
-  const where = ["bitmap table", entry.tableOffset] as const;
-  if (entry.tableSize > MAX_BITMAP_TABLE_ENTRIES) core.fail("too-large", "bitmap table is too large", ...where);
-  if (entry.tableOffset % clusterSize !== 0 || (entry.tableSize > 0 && entry.tableOffset >= core.host.end)) {
-    core.fail("corrupt", "bitmap table is not where it can be", ...where);
-  }
+  checkTablePlace(core, entry);
   // A table cannot be longer than the file that holds it, whatever the directory says.
-  if (entry.tableOffset + entry.tableSize * 8 > roundUp(core.host.end, clusterSize)) {
-    core.fail("corrupt", "bitmap table reaches beyond the end of the file", ...where);
+  if (entry.tableOffset + entry.tableSize * 8 > roundUp(core.host.end, core.geometry.clusterSize)) {
+    core.fail("corrupt", "bitmap table reaches beyond the end of the file", "bitmap table", entry.tableOffset);
   }
   const data = new Uint8Array(entry.tableSize * 8);
   await core.host.read(data, entry.tableOffset);
   return decodeTable(data);
+}
+
+/** @throws Qcow2Error "corrupt", "too-large" when no table can be as the directory entry says */
+export function checkTablePlace(core: ImageCore, entry: BitmapEntry): void {
+  const where = ["bitmap table", entry.tableOffset] as const;
+  if (entry.tableSize > MAX_BITMAP_TABLE_ENTRIES) core.fail("too-large", "bitmap table is too large", ...where);
+  if (entry.tableOffset % core.geometry.clusterSize !== 0) {
+    core.fail("corrupt", "bitmap table is not aligned to a cluster", ...where);
+  }
 }
 
 /** Whether a table can hold this entry. */

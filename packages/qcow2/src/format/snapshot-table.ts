@@ -36,12 +36,21 @@ export interface SnapshotEntry {
   unknownExtra: Uint8Array;
 }
 
+/** Told of what decoding for a repair leaves away. */
+export interface SnapshotTableRepair {
+  /** The extra data of an entry was cut to what is allowed. */
+  extraData(index: number, size: number): void;
+  /** The last entries do not fit the table. */
+  entries(count: number): void;
+}
+
 /** Decodes `count` entries; `data` may be longer than the table. Returns the bytes the table takes, too. */
 export function decodeSnapshotTable(
   data: Uint8Array,
   count: number,
   file: string,
   tableOffset: number,
+  repair?: SnapshotTableRepair,
 ): { entries: SnapshotEntry[]; size: number } {
   const entries: SnapshotEntry[] = [];
   let at = 0;
@@ -58,7 +67,11 @@ export function decodeSnapshotTable(
     at = roundUp(at, 8);
     need(at + entryHead.size);
     const head = entryHead.decode(data, at);
+    const start = at;
     if (head.extraDataSize > MAX_SNAPSHOT_EXTRA_BYTES) {
+      repair?.extraData(i, head.extraDataSize);
+    }
+    if (head.extraDataSize > MAX_SNAPSHOT_EXTRA_BYTES && repair === undefined) {
       throw new Qcow2Error("too-large", "too much extra metadata in the snapshot table", {
         file,
         structure: "snapshot table",
@@ -69,8 +82,12 @@ export function decodeSnapshotTable(
     const idAt = extraAt + head.extraDataSize;
     const nameAt = idAt + head.idSize;
     const end = nameAt + head.nameSize;
+    if (repair !== undefined && end > data.length) {
+      repair.entries(count - i);
+      return { entries, size: roundUp(start, 8) };
+    }
     need(end);
-    const extra = data.subarray(extraAt, idAt);
+    const extra = data.subarray(extraAt, Math.min(idAt, extraAt + MAX_SNAPSHOT_EXTRA_BYTES));
     const icount = extra.length >= 24 ? extraIcount.decode(extra, 16).icount : ICOUNT_NONE;
     entries.push({
       l1TableOffset: head.l1TableOffset,

@@ -55,6 +55,8 @@ export class ImageCore implements RefcountOwner {
   refcounts!: Refcounts;
   mapping!: Mapping;
   snapshots: SnapshotEntry[] = [];
+  /** Why the snapshot table of an image that is opened for repair cannot be read. */
+  snapshotDamage: Qcow2Error | undefined;
   /** Bytes of the snapshot table in the file. */
   snapshotTableSize = 0;
   /** Where the bitmaps' directory and tables lie; replaced as a whole when they move. */
@@ -166,6 +168,7 @@ export class ImageCore implements RefcountOwner {
 
   /** Must be awaited before anything is changed; `observe` says that guest data changes. */
   async start(observe: boolean): Promise<void> {
+    if (this.snapshotDamage !== undefined) throw this.snapshotDamage;
     if (this.#started === undefined) {
       this.#started = this.#markInUse();
       this.#started.catch(() => {

@@ -43,8 +43,11 @@ export function l1EntriesFor(size: number, geometry: Geometry): number {
   return Math.ceil(size / geometry.l2Coverage);
 }
 
-/** @throws Qcow2Error when the header contradicts itself, the format's limits or the size of the file. */
-export function validateHeader(header: Header, fileSize: number, file: string): void {
+/**
+ * @param repair the image is opened to be repaired: do without what can be rebuilt
+ * @throws Qcow2Error when the header contradicts itself, the format's limits or the size of the file.
+ */
+export function validateHeader(header: Header, fileSize: number, file: string, repair = false): void {
   const where = { file, structure: "header" };
   const fail = (code: "corrupt" | "too-large" | "unsupported", reason: string): never => {
     throw new Qcow2Error(code, reason, where);
@@ -65,7 +68,7 @@ export function validateHeader(header: Header, fileSize: number, file: string): 
   if (header.refcountTableClusters * clusterSize > C.MAX_REFCOUNT_TABLE_BYTES) {
     fail("too-large", "refcount table is too large");
   }
-  if (header.refcountTableClusters === 0) fail("corrupt", "image has no refcount table");
+  if (header.refcountTableClusters === 0 && !repair) fail("corrupt", "image has no refcount table");
   if (header.l1Size * 8 > C.MAX_L1_BYTES) fail("too-large", "active L1 table is too large");
   if (header.nbSnapshots > C.MAX_SNAPSHOTS) fail("too-large", "too many snapshots");
   const table = (name: string, offset: number, length: number): void => {
@@ -73,7 +76,8 @@ export function validateHeader(header: Header, fileSize: number, file: string): 
     if (offset + length > C.MAX_HOST_OFFSET) fail("corrupt", `${name} lies beyond what is possible`);
     if (length > 0 && offset === 0) fail("corrupt", `${name} lies over the header`);
     // Tables are never holes at the end of the file, so a size that pretends otherwise only costs memory.
-    if (length > 0 && offset + length > Math.ceil(fileSize / clusterSize) * clusterSize) {
+    const lenient = repair && name !== "snapshot table";
+    if (length > 0 && !lenient && offset + length > Math.ceil(fileSize / clusterSize) * clusterSize) {
       fail("corrupt", `${name} reaches beyond the end of the file`);
     }
   };

@@ -34,9 +34,11 @@ export async function checkCopied(
       if (flag && stored > 1 && counts.get(Math.floor(offset / clusterSize)) === 1) {
         report.flagOverLeak(text);
       } else if (repair) {
-        mapping.l1.setUint32(8 * index, (high ^ COPIED_HIGH) >>> 0);
-        mapping.dirtyL1.add(index);
+        const at = mapping.l1Offset + 8 * index;
         report.repaired(text);
+        core.checkOverlap(at, 8, "active L1 table");
+        mapping.l1.setUint32(8 * index, (high ^ COPIED_HIGH) >>> 0);
+        await host.write(new Uint8Array(mapping.l1.buffer, mapping.l1.byteOffset + 8 * index, 8), at);
       } else {
         report.corruption(text);
       }

@@ -1,8 +1,8 @@
 import type { BitmapStore } from "../bitmaps/store.js";
-import { INCOMPATIBLE } from "../format/constants.js";
+import { INCOMPATIBLE, MAX_SNAPSHOT_EXTRA_BYTES } from "../format/constants.js";
 import type { ImageCore } from "../image/core.js";
 import type { CheckOptions, CheckResult } from "../image/types.js";
-import { writeSnapshots } from "../snapshots/table.js";
+import { loadSnapshots, writeSnapshots } from "../snapshots/table.js";
 import { checkCopied } from "./check-copied.js";
 import { compareRefcounts, countRefcountBlocks } from "./check-refcounts.js";
 import { countReferences } from "./check-references.js";
@@ -23,32 +23,63 @@ export async function check(core: ImageCore, bitmaps: BitmapStore, options: Chec
     // The check reads the file, so lazy refcounts have to be there, too.
     await core.settle();
   }
-  const incomplete = incompleteSnapshots(core, report, mode);
+  const damagedSnapshots = await checkSnapshotTable(core, report, mode);
   const counts = await checkRefcounts(core, bitmaps, report, mode);
   await checkCopied(core, counts, report, mode);
   if (mode !== "none") await core.flush();
-  if (incomplete > 0 && mode === "all") {
-    await completeSnapshots(core);
-    report.corruptionsFixed += incomplete;
+  report.corruptions += damagedSnapshots;
+  if (damagedSnapshots > 0 && mode === "all") {
+    await rewriteSnapshots(core);
+    report.corruptionsFixed += damagedSnapshots;
   }
   if (mode !== "none" && report.remaining === 0 && report.checkErrors === 0) await clearBits(core);
   return report.result();
 }
 
-/** Version 3 wants the disk's size in every snapshot table entry. Returns how many lack it. */
-function incompleteSnapshots(core: ImageCore, report: CheckReport, mode: RepairMode): number {
-  if (core.header.version < 3) return 0;
-  let incomplete = 0;
+/**
+ * Looks at the entries of the snapshot table. Returns how many are damaged and stay until the table is written anew,
+ * which needs sound refcounts.
+ * @throws Qcow2Error when the table cannot be read
+ */
+async function checkSnapshotTable(core: ImageCore, report: CheckReport, mode: RepairMode): Promise<number> {
+  let damaged = 0;
+  if (core.snapshotDamage !== undefined) {
+    if (mode !== "all") throw core.snapshotDamage;
+    let dropped = 0;
+    await loadSnapshots(core, {
+      extraData: (index, size) => {
+        damaged++;
+        report.say(
+          "repaired",
+          `Discarding too much extra metadata in snapshot table entry ${index} (${size} > ${MAX_SNAPSHOT_EXTRA_BYTES})`,
+        );
+      },
+      entries: (count) => {
+        dropped = count;
+        report.say("repaired", `Discarding ${count} overhanging snapshots (snapshot table is too big)`);
+      },
+    });
+    if (dropped > 0) {
+      // Without these entries the table is sound; what only they used is a leak now.
+      core.header.nbSnapshots -= dropped;
+      await core.writeHeader();
+      await core.host.flush();
+      report.corruptions += dropped;
+      report.corruptionsFixed += dropped;
+    }
+    core.snapshotDamage = undefined;
+  }
+  if (core.header.version < 3) return damaged;
+  // Version 3 wants the disk's size in every entry.
   core.snapshots.forEach(({ diskSize }, index) => {
     if (diskSize !== undefined) return;
-    incomplete++;
-    report.corruptions++;
+    damaged++;
     report.say("corruption", `${mode === "all" ? "Repairing" : "ERROR"} snapshot table entry ${index} is incomplete`);
   });
-  return incomplete;
+  return damaged;
 }
 
-async function completeSnapshots(core: ImageCore): Promise<void> {
+async function rewriteSnapshots(core: ImageCore): Promise<void> {
   await writeSnapshots(
     core,
     core.snapshots.map((entry) => ({ ...entry, diskSize: entry.diskSize ?? core.header.size })),

@@ -1,14 +1,24 @@
 import { Qcow2Error } from "../errors.js";
 import { roundUp } from "../format/binary.js";
 import { MAX_L1_BYTES, MAX_SNAPSHOT_TABLE_BYTES } from "../format/constants.js";
-import { decodeSnapshotTable, encodeSnapshotTable, type SnapshotEntry } from "../format/snapshot-table.js";
+import {
+  decodeSnapshotTable,
+  encodeSnapshotTable,
+  type SnapshotEntry,
+  type SnapshotTableRepair,
+} from "../format/snapshot-table.js";
 import type { ImageCore } from "../image/core.js";
 import type { SnapshotInfo } from "../image/types.js";
 
 /** Greatest size of one entry: head, extra data, two strings of 64 KiB. */
 const MAX_ENTRY_BYTES = 40 + 1024 + 2 * 65535 + 8;
 
-export async function loadSnapshots(core: ImageCore): Promise<void> {
+/**
+ * Reads the snapshot table.
+ * @param repair keep of a damaged table what can be kept, and tell of what cannot
+ * @throws Qcow2Error "corrupt", "too-large"
+ */
+export async function loadSnapshots(core: ImageCore, repair?: SnapshotTableRepair): Promise<void> {
   const { header, host } = core;
   core.snapshots = [];
   core.snapshotTableSize = 0;
@@ -20,7 +30,7 @@ export async function loadSnapshots(core: ImageCore): Promise<void> {
   );
   const data = new Uint8Array(Math.max(0, length));
   await host.read(data, header.snapshotsOffset);
-  const { entries, size } = decodeSnapshotTable(data, header.nbSnapshots, core.name, header.snapshotsOffset);
+  const { entries, size } = decodeSnapshotTable(data, header.nbSnapshots, core.name, header.snapshotsOffset, repair);
   core.snapshots = entries;
   core.snapshotTableSize = size;
 }
