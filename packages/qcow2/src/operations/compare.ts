@@ -2,7 +2,8 @@ import type { Disk } from "../disk.js";
 import type { OperationOptions } from "../image/types.js";
 import { isZero } from "./zeros.js";
 
-const CHUNK = 1024 * 1024;
+/** Bytes compared at once. */
+const CHUNK = 2 * 1024 * 1024;
 const SECTOR = 512;
 
 export interface CompareOptions extends OperationOptions {

@@ -31,7 +31,10 @@ interface Piece {
   readonly zero: boolean;
 }
 
-/** Copies a disk to another one that is at least as large. */
+/**
+ * Copies a disk to another one that is at least as large.
+ * @throws Qcow2Error with `structure` "target disk" and the offset on the disk when a write fails
+ */
 export async function convert(source: Disk, target: Disk, options: ConvertOptions = {}): Promise<void> {
   if (target.size < source.size) {
     throw new Qcow2Error("invalid-argument", "target is smaller than the source", { file: target.name });
@@ -57,7 +60,7 @@ export async function convert(source: Disk, target: Disk, options: ConvertOption
           continue;
         }
         await writes.room();
-        under.push(writes.add(target.write(bytes.subarray(start, end), piece.offset + start)));
+        under.push(writes.add(writeData(target, bytes.subarray(start, end), piece.offset + start)));
       }
       Promise.all(under).then(
         () => pool.give(bytes),
@@ -142,11 +145,22 @@ async function writeZeros(target: Disk, offset: number, length: number, options:
   if (options.sparseSize === 0) {
     const zeros = new Uint8Array(Math.min(length, CHUNK));
     for (let at = 0; at < length; at += zeros.length) {
-      await target.write(zeros.subarray(0, Math.min(zeros.length, length - at)), offset + at);
+      await writeData(target, zeros.subarray(0, Math.min(zeros.length, length - at)), offset + at);
     }
   } else if (!options.targetIsZero) {
-    await target.writeZeroes(offset, length);
+    await target.writeZeroes(offset, length).catch((error: unknown) => notWritten(target, offset, error));
   }
+}
+
+function writeData(target: Disk, data: Uint8Array, offset: number): Promise<void> {
+  return target.write(data, offset).catch((error: unknown) => notWritten(target, offset, error));
+}
+
+/** Says where on the target's disk a write failed, whatever the file below says. */
+function notWritten(target: Disk, offset: number, cause: unknown): never {
+  const reason = cause instanceof Qcow2Error ? cause.reason : cause instanceof Error ? cause.message : String(cause);
+  const code = cause instanceof Qcow2Error ? cause.code : "io";
+  throw new Qcow2Error(code, reason, { file: target.name, structure: "target disk", offset }, { cause });
 }
 
 async function readPiece(source: Disk, buffer: Uint8Array, offset: number, options: ConvertOptions): Promise<void> {
@@ -200,7 +214,8 @@ async function convertCompressed(source: Disk, target: Disk, options: ConvertOpt
         continue;
       }
       while (running.size >= limit) await Promise.race(running);
-      start(target.writeCompressed(cluster, offset + at));
+      const from = offset + at;
+      start(target.writeCompressed(cluster, from).catch((error: unknown) => notWritten(target, from, error)));
     }
     done = offset + data.length;
     options.progress?.(done, source.size);

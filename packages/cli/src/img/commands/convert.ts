@@ -1,6 +1,7 @@
 import type { Disk } from "@softmetal/qcow2";
 import { Arguments, cacheMode, FORCE_SHARE, IMAGE_OPTS, OBJECT, snapshotParameter } from "../support/common.js";
 import { CommandError, type Context, ioErrorText, messageOf } from "../support/context.js";
+import { requestStart } from "../support/copy-requests.js";
 import { createImage } from "../support/create.js";
 import {
   CreateOptions,
@@ -210,13 +211,21 @@ async function copyInto(context: Context, options: Arguments, settings: Settings
   if (options.has("c") && target.qcow2 === undefined)
     throw new CommandError("Compression not supported for this file format");
   const { convert } = await import("@softmetal/qcow2");
+  const request = {
+    source,
+    cluster: options.has("c") ? target.qcow2?.clusterSize : undefined,
+    depth: backing === undefined ? undefined : 0,
+  };
   const report = (offset: number, error: unknown): void => {
     if (!options.has("q")) context.warn(`error while reading offset ${offset}: ${ioErrorText(error)}`);
   };
   const salvage = options.has("salvage");
   const readable = salvage
     ? source
-    : explained(source, (offset, reason) => new CommandError(`error while reading at byte ${offset}: ${reason}`));
+    : explained(source, async (offset, reason, length) => {
+        const at = await requestStart(request, offset, length);
+        return new CommandError(`error while reading at byte ${at}: ${reason}`);
+      });
   await convert(readable, target.disk, {
     compress: options.has("c"),
     targetIsZero,
@@ -224,6 +233,11 @@ async function copyInto(context: Context, options: Arguments, settings: Settings
     sparseSize: settings.sparse,
     onUnreadable: salvage ? (offset, _length, error) => report(offset, error) : undefined,
     progress: progress.update,
+  }).catch(async (error: unknown) => {
+    const { structure, offset } = error as { structure?: string; offset?: number };
+    if (structure !== "target disk" || offset === undefined) throw error;
+    const at = await requestStart(request, offset, 0);
+    throw new CommandError(`error while writing at byte ${at}: ${ioErrorText(error)}`);
   });
   if (options.has("bitmaps")) await copyBitmaps(context, sources[0], target, options.has("skip-broken-bitmaps"));
 }

@@ -38,6 +38,7 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
       throw new CommandError(`${output}: error while creating output image: ${messageOf(error)}`);
     });
     const target = await openImage(context, { filename: output, format: outputFormat, write: true });
+    let copied = false;
     try {
       const buffer = new Uint8Array(Math.min(STEP, size));
       for (let done = 0; done < size; done += STEP) {
@@ -49,8 +50,10 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
           throw new CommandError(`error while writing to output image file: ${ioErrorText(error)}`);
         });
       }
+      copied = true;
     } finally {
-      await target.close();
+      // After a failed write closing fails, too, and that is no news.
+      await (copied ? target.close() : target.close().catch(() => {}));
     }
     return 0;
   } finally {

@@ -1,5 +1,5 @@
 import { Arguments, cacheMode, FORCE_SHARE, IMAGE_OPTS, OBJECT } from "../support/common.js";
-import { CommandError, type Context, messageOf, UsageError } from "../support/context.js";
+import { CommandError, type Context, ioErrorText, messageOf, UsageError } from "../support/context.js";
 import { isFormat } from "../support/create-options.js";
 import { resolveBacking } from "../support/filename.js";
 import { flag } from "../support/getopt.js";
@@ -34,13 +34,22 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
     if (!unsafe && backing) next = await openNext(context, image, backing, format, sourceCache);
     await rebase(image, backing, format, unsafe, next, progress);
   } catch (error) {
-    throw error instanceof CommandError ? error : new CommandError(messageOf(error));
+    throw error instanceof CommandError ? error : new CommandError(copyFailure(error, image, next) ?? messageOf(error));
   } finally {
     await next?.close();
     await image.close();
   }
   progress.end();
   return 0;
+}
+
+/** A read or write of data that failed, in QEMU's words. */
+function copyFailure(error: unknown, image: OpenImage, next: OpenImage | undefined): string | undefined {
+  const { name, code, reason, file } = error as { name?: string; code?: string; reason?: string; file?: string };
+  if (name !== "Qcow2Error" || code !== "io") return undefined;
+  if (file === image.file.name) return `Error while writing to COW image: ${ioErrorText(error)}`;
+  if (reason?.startsWith("could not read") !== true) return undefined;
+  return `error while reading from ${file === next?.file.name ? "new" : "old"} backing file`;
 }
 
 async function openNext(

@@ -1,5 +1,6 @@
 import { Arguments, IMAGE_OPTS, OBJECT } from "../support/common.js";
 import { CommandError, type Context, messageOf, UsageError } from "../support/context.js";
+import { preallocationFailure } from "../support/create.js";
 import { flag, getopt, valued } from "../support/getopt.js";
 import { openImage } from "../support/open.js";
 import { sizeOption } from "../support/sizes.js";
@@ -57,7 +58,9 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
       throw new CommandError(`Unsupported preallocation mode: ${mode}`);
     await image.disk.resize(total, { preallocation: mode, shrink: true });
   } catch (error) {
-    throw error instanceof CommandError ? error : new CommandError(messageOf(error));
+    throw error instanceof CommandError
+      ? error
+      : new CommandError(preallocationFailure(error, image.format, mode) ?? messageOf(error));
   } finally {
     await image.close();
   }

@@ -85,11 +85,15 @@ const ERRNO_TEXT: Readonly<Record<string, string>> = {
   ETXTBSY: "Text file busy",
 };
 
+const NBD_ERRNO: Readonly<Record<number, string>> = { 1: "EPERM", 5: "EIO", 22: "EINVAL", 28: "ENOSPC", 95: "ENOTSUP" };
+
 /** The C library's words for a failed system call, found in the error or in what caused it. */
 export function errnoText(error: unknown): string | undefined {
   for (let current = error, depth = 0; current instanceof Error && depth < 8; current = current.cause, depth++) {
-    const { code } = current as NodeJS.ErrnoException;
+    const { code, errno, name } = current as NodeJS.ErrnoException;
     if (typeof code === "string" && ERRNO_TEXT[code]) return ERRNO_TEXT[code];
+    // A server's answer; its numbers are Linux's whatever runs here.
+    if (name === "NbdError" && errno !== undefined && NBD_ERRNO[errno]) return ERRNO_TEXT[NBD_ERRNO[errno]];
   }
   return undefined;
 }

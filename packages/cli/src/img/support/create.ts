@@ -1,3 +1,4 @@
+import { statSync, unlinkSync } from "node:fs";
 import type {
   EncryptionCreateOptions,
   LuksCreateOptions,
@@ -209,9 +210,31 @@ export async function createImage(
   } catch (error) {
     if (error instanceof CommandError) throw error;
     const { code } = error as { code?: string };
-    throw code === "too-large" || code === "EFBIG" ? tooLarge(format) : new CommandError(messageOf(error));
+    if (code === "too-large" || code === "EFBIG") throw tooLarge(format);
+    await removeFailed(file, format);
+    const failed = preallocationFailure(error, format, options.get("preallocation"));
+    if (failed === undefined) throw new CommandError(messageOf(error));
+    throw new CommandError(`${format === "qcow2" ? "Could not resize image: " : ""}${failed}`);
   } finally {
     await file.close();
+  }
+}
+
+/** What a failed preallocation is called; undefined when it is not that which failed. */
+export function preallocationFailure(error: unknown, format: string, mode: string | undefined): string | undefined {
+  const reason = errnoText(error);
+  if (reason === undefined || (mode !== "full" && mode !== "falloc")) return undefined;
+  const what = mode === "full" ? "Could not write zeros for preallocation" : "Could not preallocate new data";
+  return `${format === "qcow2" ? "Failed to resize underlying file: " : ""}${what}: ${reason}`;
+}
+
+/** Half an image is of no use, and what the file held before is lost already. */
+async function removeFailed(file: NodeFile, format: Format): Promise<void> {
+  try {
+    if (format === "raw") await file.truncate(0);
+    else if (statSync(file.name).isFile()) unlinkSync(file.name);
+  } catch {
+    // The failure before this one is told.
   }
 }
 

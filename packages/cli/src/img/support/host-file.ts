@@ -1,4 +1,5 @@
 import { fstatSync, writeSync } from "node:fs";
+import { getSystemErrorName } from "node:util";
 import type { FileExtent } from "@softmetal/qcow2";
 import { type NativeFileCalls, type NodeFile, openFile } from "@softmetal/qcow2/node";
 import { FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, type SystemCalls, systemCalls } from "./system.js";
@@ -31,7 +32,13 @@ class HoleCalls implements NativeFileCalls {
   }
 
   allocate(fd: number, offset: number, length: number): void {
-    if (length <= 0 || this.calls.fallocate(fd, 0, offset, length) === 0) return;
+    if (length <= 0) return;
+    const errno = this.calls.fallocate(fd, 0, offset, length);
+    if (errno === 0) return;
+    if (!this.calls.isUnsupported(errno)) {
+      const code = getSystemErrorName(-errno);
+      throw Object.assign(new Error(`${code}: fallocate`), { code, errno: -errno, syscall: "fallocate" });
+    }
     // Zeros that are written are allocated, too; what is there already stays.
     const start = Math.max(offset, fstatSync(fd).size);
     writeZeros(fd, start, offset + length - start);

@@ -105,11 +105,14 @@ class Throttled extends ReadOnlyDisk {
   }
 }
 
+/** The error for a read of `length` bytes that failed. */
+type Explain = (offset: number, reason: string, length: number) => Error | Promise<Error>;
+
 /** A disk that says in its user's words what could not be read. */
 class Explained extends ReadOnlyDisk {
   constructor(
     private readonly disk: Disk,
-    private readonly explain: (offset: number, reason: string) => Error,
+    private readonly explain: Explain,
   ) {
     super();
   }
@@ -126,14 +129,13 @@ class Explained extends ReadOnlyDisk {
     try {
       await this.disk.read(buffer, offset);
     } catch (error) {
-      throw this.explain(offset, ioErrorText(error));
+      throw await this.explain(offset, ioErrorText(error), buffer.length);
     }
   }
 }
 
 /** The same disk for reading; what cannot be read is explained by `explain`. */
-export const explained = (disk: Disk, explain: (offset: number, reason: string) => Error): Disk =>
-  new Explained(disk, explain);
+export const explained = (disk: Disk, explain: Explain): Disk => new Explained(disk, explain);
 
 /** The source of a copy: one disk or several, as fast as allowed. */
 export function copySource(disks: readonly Disk[], rateLimit?: number): Disk {
