@@ -1,8 +1,9 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { NbdServer } from "../src/index.js";
+import { NbdError, NbdServer, parseNbdUri } from "../src/index.js";
 import {
   connectNbd,
   listen,
@@ -14,7 +15,18 @@ import {
   serverPsk,
   serverTls,
 } from "../src/node/index.js";
-import { type MemoryDisk, noise, sample } from "./memory-disk.js";
+import {
+  clientFlags,
+  IHAVEOPT,
+  NBD_REP_MAGIC,
+  NBDMAGIC,
+  Opt,
+  optionHeader,
+  optionReply,
+  Rep,
+  serverGreeting,
+} from "../src/protocol.js";
+import { type MemoryDisk, noise, random, sample } from "./memory-disk.js";
 import { have, makeCertificates, PSK_USERS, run, withServer, writePskKeys } from "./peers.js";
 
 const MIB = 1 << 20;
@@ -190,6 +202,79 @@ describe("TLS with pre-shared keys", () => {
     await expect(connectNbd(empty, { allowLocalFiles: true })).rejects.toMatchObject({ code: "refused" });
     const nobody = `${uri.replace("alice", "nobody")}?tls-psk-file=${file}`;
     await expect(connectNbd(nobody, { allowLocalFiles: true })).rejects.toThrow('no key for the user "nobody"');
+  });
+
+  it("survives clients that answer STARTTLS with anything but TLS", async () => {
+    const next = random(5);
+    const starttls = [
+      clientFlags.encode({ flags: 3 }),
+      optionHeader.encode({ magic: IHAVEOPT, option: Opt.STARTTLS, length: 0 }),
+    ];
+    for (let round = 0; round < 40; round++) {
+      const socket = connect(listener.port!, "127.0.0.1");
+      socket.on("error", () => {});
+      const closed = new Promise((resolve) => socket.once("close", resolve));
+      socket.write(Buffer.concat(starttls));
+      // After the greeting and the acknowledgement: noise, half a handshake record, or nothing at all.
+      let received = 0;
+      await new Promise<void>((resolve) =>
+        socket.on("data", (chunk) => {
+          received += chunk.length;
+          if (received >= 18 + 20) resolve();
+        }),
+      );
+      const record = Buffer.from(noise(1 + (next() % 3000), round + 1));
+      if (round % 3 === 0) record.set([22, 3, 1, next() & 0x3f, next() & 255, 1, 0]);
+      if (round % 4 !== 0) socket.write(record);
+      socket.end();
+      await closed;
+    }
+    await expect.poll(() => listener.connections).toBe(0);
+    await sameBytes(uri, disk, { tls: readPskIdentity(file, "alice") });
+  });
+
+  it("survives servers that answer STARTTLS with anything but TLS", async () => {
+    const next = random(6);
+    const server = createServer((socket) => {
+      socket.on("error", () => {});
+      const greeting = serverGreeting.encode({ magic: NBDMAGIC, optionMagic: IHAVEOPT, flags: 3 });
+      const acknowledged = optionReply.encode({ magic: NBD_REP_MAGIC, option: Opt.STARTTLS, type: Rep.ACK, length: 0 });
+      socket.write(greeting);
+      socket.once("data", () => {
+        socket.write(acknowledged);
+        socket.once("data", () => socket.end(noise(1 + (next() % 2000), next())));
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as { port: number };
+    try {
+      for (let round = 0; round < 40; round++) {
+        const attempt = connectNbd(`nbds://127.0.0.1:${port}`, { tls: readPskIdentity(file, "alice"), timeout: 5000 });
+        await expect(attempt).rejects.toMatchObject({ name: "NbdError" });
+      }
+    } finally {
+      await new Promise((resolve) => server.close(resolve));
+    }
+  });
+
+  it("URIs and key files of any kind end in a typed error or a result", () => {
+    const next = random(7);
+    const seeds = [
+      "nbds://al%69ce@[::1]:10809/x?tls-psk-file=/k&socket=/s",
+      "nbd+unix:///e?socket=/tmp/s",
+      "a:00ff\nb:12\n",
+    ];
+    for (let round = 0; round < 5000; round++) {
+      const text = Buffer.from(seeds[round % 3]);
+      for (let change = 0; change <= next() % 4; change++) text[next() % text.length] = 32 + (next() % 95);
+      for (const parse of [parseNbdUri, parsePskFile]) {
+        try {
+          parse(text.toString("latin1"));
+        } catch (error) {
+          expect(error).toBeInstanceOf(NbdError);
+        }
+      }
+    }
   });
 
   it("key files", () => {

@@ -1,4 +1,5 @@
 import { NbdError } from "../errors.js";
+import { get32, infoRequest, metaContextQueries, readName } from "../option-data.js";
 import {
   BASE_ALLOCATION,
   CLISERV_MAGIC,
@@ -24,7 +25,7 @@ import {
   TransmissionFlag,
 } from "../protocol.js";
 import type { ByteStream, Wire } from "../stream.js";
-import { concat, toSafe } from "../struct.js";
+import { toSafe } from "../struct.js";
 
 /** What a server says about an export. */
 export interface NbdExportInfo {
@@ -115,11 +116,10 @@ export class ClientHandshake {
     this.#expectAck(replies, "NBD_OPT_LIST");
     const exports = replies.slice(0, -1).map(({ type, data }) => {
       if (type !== Rep.SERVER) throw new NbdError("protocol", `NBD_OPT_LIST: reply of type ${type}`);
-      const length =
-        data.length < 4 ? Number.POSITIVE_INFINITY : new DataView(data.buffer, data.byteOffset).getUint32(0);
-      if (length > data.length - 4) throw new NbdError("protocol", "NBD_REP_SERVER: malformed");
-      const description = decodeText(data.subarray(4 + length));
-      return { name: decodeText(data.subarray(4, 4 + length)), ...(description ? { description } : {}) };
+      const name = readName(data);
+      if (name === undefined) throw new NbdError("protocol", "NBD_REP_SERVER: malformed");
+      const description = decodeText(data.subarray(name.end));
+      return { name: name.text, ...(description ? { description } : {}) };
     });
     await this.#send(Opt.ABORT);
     return exports;
@@ -128,8 +128,7 @@ export class ClientHandshake {
   /** Names of the metadata contexts an export offers; ends the session. */
   async listContexts(): Promise<string[]> {
     if ((await this.#ask(Opt.STRUCTURED_REPLY)).at(-1)!.type !== Rep.ACK) return [];
-    const name = encodeText(this.options.exportName ?? "");
-    const replies = await this.#ask(Opt.LIST_META_CONTEXT, concat([be32(name.length), name, be32(0)]));
+    const replies = await this.#ask(Opt.LIST_META_CONTEXT, metaContextQueries(this.options.exportName ?? "", []));
     if (replies.at(-1)!.type === RepErr.UNSUP) return [];
     this.#expectAck(replies, "NBD_OPT_LIST_META_CONTEXT");
     await this.#send(Opt.ABORT);
@@ -143,12 +142,12 @@ export class ClientHandshake {
 
   /** Enters the transmission phase. */
   async go(): Promise<Negotiated> {
-    const name = encodeText(this.options.exportName ?? "");
-    if (name.length > MAX_STRING) throw new NbdError("limit", `export name of ${name.length} bytes`);
+    const name = this.options.exportName ?? "";
+    const { length } = encodeText(name);
+    if (length > MAX_STRING) throw new NbdError("limit", `export name of ${length} bytes`);
     const structured = (await this.#ask(Opt.STRUCTURED_REPLY)).at(-1)!.type === Rep.ACK;
     const contexts = structured ? await this.#contexts(name) : new Map<number, string>();
-    const info = [be32(name.length), name, Uint8Array.of(0, 1, 0, Info.BLOCK_SIZE)];
-    const replies = await this.#ask(Opt.GO, concat(info));
+    const replies = await this.#ask(Opt.GO, infoRequest(name, [Info.BLOCK_SIZE]));
     const last = replies.at(-1)!;
     if (last.type === RepErr.UNSUP) return this.#exportName(name, structured, contexts);
     this.#expectAck(replies, "NBD_OPT_GO");
@@ -170,8 +169,8 @@ export class ClientHandshake {
     return this.#negotiated(size, flags, structured, blockSize, contexts);
   }
 
-  async #exportName(name: Uint8Array, structured: boolean, contexts: Map<number, string>): Promise<Negotiated> {
-    await this.#send(Opt.EXPORT_NAME, name);
+  async #exportName(name: string, structured: boolean, contexts: Map<number, string>): Promise<Negotiated> {
+    await this.#send(Opt.EXPORT_NAME, encodeText(name));
     const bytes = await this.wire.read(exportNameReply.size, exportNameReply.name);
     const { size, flags } = exportNameReply.decode(bytes);
     if (!this.#noZeroes) await this.wire.skip(124, exportNameReply.name);
@@ -192,14 +191,9 @@ export class ClientHandshake {
     return { size, flags, structured, blockSize, contexts, tls: this.#tls };
   }
 
-  async #contexts(name: Uint8Array): Promise<Map<number, string>> {
+  async #contexts(name: string): Promise<Map<number, string>> {
     const wanted = this.options.contexts ?? [BASE_ALLOCATION];
-    const queries = wanted.flatMap((context) => {
-      const bytes = encodeText(context);
-      return [be32(bytes.length), bytes];
-    });
-    const data = concat([be32(name.length), name, be32(wanted.length), ...queries]);
-    const replies = await this.#ask(Opt.SET_META_CONTEXT, data);
+    const replies = await this.#ask(Opt.SET_META_CONTEXT, metaContextQueries(name, wanted));
     const ids = new Map<number, string>();
     if (replies.at(-1)!.type !== Rep.ACK) return ids;
     for (const { type, data: body } of replies.slice(0, -1)) {
@@ -207,7 +201,7 @@ export class ClientHandshake {
         throw new NbdError("protocol", `NBD_OPT_SET_META_CONTEXT: reply of type ${type}`);
       }
       const context = decodeText(body.subarray(4));
-      if (wanted.includes(context)) ids.set(new DataView(body.buffer, body.byteOffset).getUint32(0), context);
+      if (wanted.includes(context)) ids.set(get32(body), context);
     }
     return ids;
   }
@@ -244,9 +238,6 @@ export class ClientHandshake {
     throw new NbdError(code, `${structure}: ${reason}${said ? ` (${said})` : ""}`, { structure, errno: last.type });
   }
 }
-
-const be32 = (value: number): Uint8Array =>
-  Uint8Array.of(value >>> 24, (value >> 16) & 255, (value >> 8) & 255, value & 255);
 
 function checkBlockSize(size: { minimum: number; preferred: number; maximum: number }): Negotiated["blockSize"] {
   const { minimum, preferred } = size;

@@ -9,6 +9,8 @@ export interface TlsCredentials {
   readonly key?: string | Uint8Array;
   /** Who may have signed the peer; without it the system's authorities for servers, and nobody for clients. */
   readonly ca?: string | Uint8Array;
+  /** For a key that is encrypted. */
+  readonly passphrase?: string;
 }
 
 /** Milliseconds for the TLS handshake. */
@@ -89,7 +91,7 @@ export function clientTls(credentials: TlsCredentials, host: string, verifyPeer 
   };
 }
 
-function toOptions({ cert, key, ca }: TlsCredentials) {
+function toOptions({ cert, key, ca, passphrase }: TlsCredentials) {
   const buffer = (value: string | Uint8Array | undefined) => (value === undefined ? undefined : Buffer.from(value));
-  return { cert: buffer(cert), key: buffer(key), ca: buffer(ca) };
+  return { cert: buffer(cert), key: buffer(key), ca: buffer(ca), passphrase };
 }

@@ -1,4 +1,5 @@
 import { NbdError } from "../errors.js";
+import { be16, be32, lengthAndText, readName, readShorts, readStrings } from "../option-data.js";
 import {
   BASE_ALLOCATION,
   clientFlags,
@@ -11,7 +12,6 @@ import {
   infoBlockSize,
   infoExport,
   MAX_PAYLOAD,
-  MAX_STRING,
   NBD_REP_MAGIC,
   NBDMAGIC,
   Opt,
@@ -148,8 +148,7 @@ export class ServerHandshake {
   async #list(data: Uint8Array): Promise<void> {
     if (data.length > 0) return this.#reply(Opt.LIST, RepErr.INVALID);
     for (const { name, description } of this.options.exports) {
-      const bytes = encodeText(name);
-      await this.#reply(Opt.LIST, Rep.SERVER, concat([be32(bytes.length), bytes, encodeText(description ?? "")]));
+      await this.#reply(Opt.LIST, Rep.SERVER, concat([lengthAndText(name), encodeText(description ?? "")]));
     }
     await this.#reply(Opt.LIST, Rep.ACK);
   }
@@ -223,43 +222,4 @@ export class ServerHandshake {
     if (!listing) this.#contexts = { exportName: name.text, ids };
     await this.#reply(option, Rep.ACK);
   }
-}
-
-const be16 = (value: number): Uint8Array => Uint8Array.of(value >> 8, value & 255);
-const be32 = (value: number): Uint8Array =>
-  Uint8Array.of(value >>> 24, (value >> 16) & 255, (value >> 8) & 255, value & 255);
-const get32 = (data: Uint8Array, at: number): number => new DataView(data.buffer, data.byteOffset).getUint32(at);
-
-/** A 32-bit length and that many bytes of text; undefined when malformed. */
-function readName(data: Uint8Array, at = 0): { text: string; end: number } | undefined {
-  if (data.length < at + 4) return undefined;
-  const length = get32(data, at);
-  const end = at + 4 + length;
-  if (length > MAX_STRING || end > data.length) return undefined;
-  return { text: decodeText(data.subarray(at + 4, end)), end };
-}
-
-/** A 16-bit count and that many 16-bit numbers, filling the rest exactly. */
-function readShorts(data: Uint8Array, at: number): number[] | undefined {
-  if (data.length < at + 2) return undefined;
-  const view = new DataView(data.buffer, data.byteOffset);
-  const count = view.getUint16(at);
-  if (data.length !== at + 2 + count * 2) return undefined;
-  return Array.from({ length: count }, (_, index) => view.getUint16(at + 2 + index * 2));
-}
-
-/** A 32-bit count and that many strings, filling the rest exactly. */
-function readStrings(data: Uint8Array, start: number): string[] | undefined {
-  if (data.length < start + 4) return undefined;
-  const count = get32(data, start);
-  if (count > (data.length - start - 4) / 4) return undefined;
-  const strings: string[] = [];
-  let at = start + 4;
-  for (let index = 0; index < count; index++) {
-    const string = readName(data, at);
-    if (string === undefined) return undefined;
-    strings.push(string.text);
-    at = string.end;
-  }
-  return at === data.length ? strings : undefined;
 }
