@@ -14,7 +14,7 @@ const interactive = process.stdin.isTTY && process.stdout.isTTY;
 const args = process.argv.slice(2);
 if (!interactive && args.length === 0) args.push("--command", "uname -a");
 say("booting the default guest (softmetal run)");
-const program = join(root, "packages/cli/dist/softmetal.js");
+const program = join(root, "packages/cli/dist/softmetal.cjs");
 // The terminal's modes and signals are the child's business; this process only waits for it.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
 const child = spawn(process.execPath, [program, "run", ...args], { stdio: "inherit" });

@@ -2,4 +2,6 @@
 import { basename } from "node:path";
 import { main } from "./io/main.js";
 
-process.exitCode = await main(process.argv.slice(2), basename(process.argv[1], ".js"));
+main(process.argv.slice(2), basename(process.argv[1], ".cjs")).then((status) => {
+  process.exitCode = status;
+});

@@ -1,81 +1,24 @@
 #!/usr/bin/env node
-import { readFileSync } from "node:fs";
-import { CliError, describeFailure } from "./command/failure.js";
-import { nearest } from "./command/options.js";
 
 interface Command {
-  help: string;
-  run(argv: string[]): Promise<number>;
+  main(argv: string[], programName: string): Promise<number>;
 }
 
-/** Each command's code is loaded when it is called, so that none pays for the others. */
-const commands: Record<string, Command> = {
-  run: { help: "run a machine on this terminal", run: async (argv) => (await import("./run/main.js")).main(argv) },
-  guest: { help: "obtain the default guest", run: async (argv) => (await import("./guest/main.js")).main(argv) },
-  doctor: { help: "say what this host can do", run: async (argv) => (await import("./doctor/main.js")).main(argv) },
-  img: {
-    help: "work on disk images, with the options of qemu-img",
-    run: async (argv) => (await import("./img/main.js")).main(argv, "softmetal img"),
-  },
-  io: {
-    help: "read and write inside disk images, with the commands of qemu-io",
-    run: async (argv) => (await import("./io/main.js")).main(argv, "softmetal io"),
-  },
-  nbd: {
-    help: "export disk images, with the options of qemu-nbd",
-    run: async (argv) => (await import("./nbd/main.js")).main(argv, "softmetal nbd"),
-  },
+/** The commands for disk images are in this file's bundle: short as they are, they need a quick start. */
+const IMAGE_COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  img: () => import("./img/main.js"),
+  io: () => import("./io/main.js"),
+  nbd: () => import("./nbd/main.js"),
 };
 
-const usage = `Usage: softmetal COMMAND [options]
-
-Commands:
-${Object.entries(commands)
-  .map(([name, { help }]) => `  ${name.padEnd(8)}${help}\n`)
-  .join("")}
-softmetal COMMAND --help tells more. softmetal --version prints the version.
-`;
-
-function version(): string {
-  const file = new URL("../package.json", import.meta.url);
-  return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
+async function start(argv: string[]): Promise<void> {
+  const [name, ...rest] = argv[0] === "help" && argv.length > 1 ? [argv[1], "--help"] : argv;
+  if (name === undefined || !Object.hasOwn(IMAGE_COMMANDS, name)) {
+    const { program } = await import("./program.js");
+    return program(argv);
+  }
+  const { main } = await IMAGE_COMMANDS[name]();
+  process.exit(await main(rest, `softmetal ${name}`));
 }
 
-async function main(argv: string[]): Promise<number> {
-  const [name, ...rest] = argv;
-  if (name === undefined) {
-    process.stderr.write(usage);
-    return 2;
-  }
-  if (name === "--help" || name === "-h" || (name === "help" && rest.length === 0)) {
-    process.stdout.write(usage);
-    return 0;
-  }
-  if (name === "--version" || name === "-V") {
-    process.stdout.write(`softmetal ${version()}\n`);
-    return 0;
-  }
-  if (name === "help") return main([rest[0], "--help"]);
-  if (!Object.hasOwn(commands, name)) {
-    const near = nearest(name, Object.keys(commands));
-    const hint = near ? `did you mean ${near}?` : "softmetal --help lists the commands.";
-    throw new CliError(`there is no command ${name}; ${hint}`, 2);
-  }
-  return commands[name].run(rest);
-}
-
-// Whoever reads the output may stop reading, as head does; that is no failure.
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
-}
-
-const argv = process.argv.slice(2);
-try {
-  process.exit(await main(argv));
-} catch (error) {
-  const { message, exitStatus } = describeFailure(error);
-  const name = Object.hasOwn(commands, argv[0] ?? "") ? `softmetal ${argv[0]}` : "softmetal";
-  process.stderr.write(`${name}: ${message}\n`);
-  if (process.env.SOFTMETAL_DEBUG && error instanceof Error) process.stderr.write(`${error.stack}\n`);
-  process.exit(exitStatus);
-}
+start(process.argv.slice(2));

@@ -24,7 +24,8 @@ import { openImage } from "@softmetal/qcow2/node";
 export const title = "Disk images: softmetal img and @softmetal/qcow2 against qemu-img (mixed 1 GiB image)";
 
 const MB = 1024 * 1024;
-const CLI = fileURLToPath(new URL("../../cli/dist/softmetal.js", import.meta.url));
+const CLI = fileURLToPath(new URL("../../cli/dist/softmetal.cjs", import.meta.url));
+const IMG = fileURLToPath(new URL("../../cli/dist/softmetal-img.cjs", import.meta.url));
 const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 
 /** 384 MiB of the system's files, 256 MiB of noise, 384 MiB of holes. */
@@ -135,6 +136,20 @@ export async function run({ runs, say }) {
       const note = `at most ${limit}; files ${size("ours")} and ${size("theirs")}`;
       rows.push({ what, ours: median(ours), peer: median(peer), unit: "s", ratio: median(ours) / median(peer), note });
     }
+    say("img info");
+    const info = { ours: [], peer: [] };
+    for (let i = 0; i < 5 * runs; i++) {
+      info.ours.push(timed(process.execPath, [IMG, "info", path("mixed.qcow2")]) * 1000);
+      info.peer.push(timed(process.execPath, ["-e", "0"]) * 1000);
+    }
+    rows.push({
+      what: "img info",
+      ours: median(info.ours),
+      peer: median(info.peer),
+      unit: "ms",
+      ratio: median(info.ours) / median(info.peer),
+      note: "peer: node -e 0; at most 2",
+    });
     for (const write of [false, true]) {
       const what = `4 KiB ${write ? "writes" : "reads"}, 64 at a time`;
       say(what);

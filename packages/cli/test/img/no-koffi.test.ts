@@ -6,20 +6,6 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { Context } from "../../src/img/support/context.js";
 import { CapturedTerminal } from "../../src/img/support/terminal.js";
 
-vi.mock("koffi", async (original) => {
-  const real = await original<{ default: typeof koffi }>();
-  // The first import is this file's own; what the program then finds is a package that does not load.
-  return {
-    default: new Proxy(real.default, {
-      get(target, key) {
-        if (key === "load" && (globalThis as { koffiBroken?: boolean }).koffiBroken)
-          throw new Error("no prebuilt binary");
-        return Reflect.get(target, key);
-      },
-    }),
-  };
-});
-
 describe.skipIf(process.platform !== "linux")("without koffi", () => {
   const folder = mkdtempSync(join(tmpdir(), "softmetal-koffi-"));
   const image = join(folder, "a.raw");
@@ -34,9 +20,12 @@ describe.skipIf(process.platform !== "linux")("without koffi", () => {
     lock.writeBigInt64LE(101n, 8);
     lock.writeBigInt64LE(1n, 16);
     expect(fcntl(descriptor, 37, "void *", lock)).toBe(0);
-    (globalThis as { koffiBroken?: boolean }).koffiBroken = true;
+    vi.spyOn(koffi, "load").mockImplementation(() => {
+      throw new Error("no prebuilt binary");
+    });
   });
   afterAll(() => {
+    vi.restoreAllMocks();
     closeSync(descriptor);
     rmSync(folder, { recursive: true, force: true });
   });

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { reachable, run } from "../../../nbd/test/peers.js";
 import { have } from "../img/side-by-side.js";
 
-const executable = fileURLToPath(new URL("../../dist/softmetal-nbd.js", import.meta.url));
+const executable = fileURLToPath(new URL("../../dist/softmetal-nbd.cjs", import.meta.url));
 const built = existsSync(executable);
 if (!built) console.warn("SKIPPED: the executables are not built");
 

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 /** The built program, for tests of the whole process; `pnpm build` makes it. */
-export const program = fileURLToPath(new URL("../../dist/softmetal.js", import.meta.url));
+export const program = fileURLToPath(new URL("../../dist/softmetal.cjs", import.meta.url));
 export const built = existsSync(program);
 
 /** A boot sector that prints R and then sends back every byte that it receives on the serial port. */

@@ -99,6 +99,8 @@ export async function createQcow2(file: RandomAccessFile, options: Qcow2CreateOp
     dataFile: external === undefined ? undefined : keepOpen(external.file),
     lazyRefcounts: false,
     platform: options.platform ?? portablePlatform,
+    // There is nothing to lose before it is complete.
+    cache: "unsafe",
   });
   try {
     const { core } = image;
@@ -114,4 +116,6 @@ export async function createQcow2(file: RandomAccessFile, options: Qcow2CreateOp
   } finally {
     await image.close();
   }
+  await external?.file.flush();
+  await file.flush();
 }

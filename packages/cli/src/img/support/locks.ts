@@ -59,7 +59,7 @@ export async function lockImage(
   const calls = brief ? undefined : await systemCalls();
   if (calls === undefined) {
     const stat = fstatSync(descriptor, { bigint: true });
-    const locks = listLocks(stat.dev, stat.ino);
+    const locks = await listLocks(stat.dev, stat.ino);
     for (const { byte, text } of tests) {
       if (locks?.some((lock) => lock.start <= byte && byte <= lock.end)) refuse(text);
     }

@@ -1,4 +1,5 @@
-import { readFileSync } from "node:fs";
+import { readFile } from "node:fs";
+import { createRequire } from "node:module";
 
 /**
  * System calls that Node does not offer: byte-range locks (QEMU's image locks), holes (SEEK_DATA, fallocate).
@@ -43,7 +44,8 @@ async function load(): Promise<SystemCalls | undefined> {
   if (process.platform !== "linux" || !["x64", "arm64", "riscv64", "ppc64", "loong64"].includes(process.arch))
     return undefined;
   try {
-    const { default: koffi } = await import("koffi");
+    // Not import(), for which Node would start its loader of ES modules.
+    const koffi = createRequire(import.meta.url)("koffi") as typeof import("koffi");
     const libc = koffi.load(null);
     const fcntl = libc.func("int fcntl(int fd, int command, ...)");
     const lseek = libc.func("int64_t lseek(int fd, int64_t offset, int whence)");
@@ -78,14 +80,25 @@ export interface ListedLock {
   readonly end: number;
 }
 
-/** The open-file-description locks on a file, without any system call of our own; undefined where /proc is not. */
-export function listLocks(device: bigint, inode: bigint): ListedLock[] | undefined {
-  let text: string;
-  try {
-    text = readFileSync("/proc/locks", "latin1");
-  } catch {
-    return undefined;
-  }
+let listing: Promise<string | undefined> | undefined;
+
+/** Starts to read the kernel's list of locks. It waits for all processors before it answers: the earlier, the better. */
+export function startListingLocks(): void {
+  listing = readLocks();
+}
+
+const readLocks = () =>
+  new Promise<string | undefined>((resolve) => {
+    readFile("/proc/locks", "latin1", (error, text) => resolve(error ? undefined : text));
+  });
+
+/**
+ * The open-file-description locks on a file, without any system call of our own; undefined where /proc is not. As of
+ * `startListingLocks`, if that was called.
+ */
+export async function listLocks(device: bigint, inode: bigint): Promise<ListedLock[] | undefined> {
+  const text = await (listing ?? readLocks());
+  if (text === undefined) return undefined;
   const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & ~0xfffn);
   const minor = (device & 0xffn) | ((device >> 12n) & ~0xffn);
   const file = `${major.toString(16).padStart(2, "0")}:${minor.toString(16).padStart(2, "0")}:${inode}`;
