@@ -3,11 +3,14 @@ import { expect, it, vi } from "vitest";
 
 const text = (path: string) => readFileSync(new URL(path, import.meta.url), "utf8");
 
-it("the README's example runs and prints what the README says", async () => {
-  expect(text("../README.md")).toContain(text("../examples/boot-sector.mjs"));
-  const log = vi.spyOn(console, "log").mockImplementation(() => {});
-  await import("../examples/boot-sector.mjs" as string);
-  const [[line]] = log.mock.calls;
-  log.mockRestore();
-  expect(text("../README.md")).toContain(`It prints \`${line}\``);
-});
+it.each(["boot-sector", "save-and-load"])(
+  "the README's example %s runs and prints what the README says",
+  async (name) => {
+    expect(text("../README.md")).toContain(text(`../examples/${name}.mjs`));
+    const log = vi.spyOn(console, "log").mockImplementation(() => {});
+    await import(`../examples/${name}.mjs`);
+    const [[line]] = log.mock.calls;
+    log.mockRestore();
+    expect(text("../README.md")).toContain(`It prints \`${line}\``);
+  },
+);

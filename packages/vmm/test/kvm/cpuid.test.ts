@@ -73,6 +73,18 @@ describe("CPUID under KVM", () => {
     expect(leaf(0x80000008)?.ecx).toBe(5);
   });
 
+  it("never shows AVX, which saved machines do not hold", () => {
+    // The host has all of it.
+    const leaf = leaves("max", {});
+    const [FMA, AVX, F16C] = [12, 28, 29].map((bit) => 1 << bit);
+    expect((leaf(1)?.ecx ?? -1) & (FMA | AVX | F16C)).toBe(0);
+    const [AVX2, AVX512F] = [5, 16].map((bit) => 1 << bit);
+    expect((leaf(7)?.ebx ?? -1) & (AVX2 | AVX512F)).toBe(0);
+    // XCR0 can have x87 and SSE only.
+    expect(leaf(0xd)).toMatchObject({ eax: 3, edx: 0 });
+    expect(leaf(0xd, 2)).toBeUndefined();
+  });
+
   it("leaves out what a host cannot interpret", () => {
     const leaf = leaves("max", { interpreted: true });
     expect((leaf(1)?.ecx ?? 0) & ((1 << 13) | (1 << 26))).toBe(0);
