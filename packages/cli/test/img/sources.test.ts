@@ -156,6 +156,98 @@ describe("images on a web server", () => {
     }
   });
 
+  it("are found through redirections, but not in a loop of them", async () => {
+    const { status } = await own("create", "-q", "-f", "qcow2", "r.qcow2", "4M");
+    expect(status).toBe(0);
+    await served((request, response) => {
+      if (request.url === "/loop") response.writeHead(302, { location: "/loop" }).end();
+      else if (request.url === "/here") response.writeHead(307, { location: "/r.qcow2" }).end();
+      else ranges(request, response);
+    });
+    try {
+      expect((await own("info", `${base}/here`)).stdout).toContain("file format: qcow2");
+      const { stderr } = await own("info", `${base}/loop`);
+      expect(stderr).toMatch(/^qemu-img: Could not open '.*\/loop': Error opening file: .*redirect.*\n$/);
+    } finally {
+      await stop();
+    }
+  });
+
+  /** A server whose file is opened as it should be, and whose later answers are the given ones. */
+  async function misbehaving(later: RequestListener, size: number, etag?: string): Promise<string> {
+    const open = { "content-length": size, ...(etag ? { etag } : {}) };
+    await served((request, response) => {
+      if (request.method === "HEAD") response.writeHead(200, open).end();
+      else if (request.headers.range === "bytes=0-0") {
+        response.writeHead(206, { "content-range": `bytes 0-0/${size}`, "content-length": 1 }).end("Q");
+      } else later(request, response);
+    });
+    try {
+      const { status, stdout, stderr } = await own("info", `json:{"driver":"http","url":"${base}/x","timeout":1}`);
+      expect([status, stdout, stderr.split("\n").length]).toEqual([1, "", 2]);
+      const options = `driver=raw,file.driver=http,file.url=${base}/x,file.timeout=1`;
+      const read = await workshop.own("qemu-io", ["-r", "--image-opts", "-c", "read 0 64k", options]);
+      expect([read.status, read.stdout]).toEqual([1, "read failed: Input/output error\n"]);
+      return stderr;
+    } finally {
+      server.closeAllConnections();
+      await stop();
+    }
+  }
+
+  const range = (size: number, total: number) => ({ "content-range": `bytes 0-${size - 1}/${total}` });
+
+  it("whose size or content changes in the middle are noticed", async () => {
+    const grown: RequestListener = (_, response) => {
+      response.writeHead(206, { ...range(65_536, 70_000), "content-length": 65_536 }).end(Buffer.alloc(65_536));
+    };
+    expect(await misbehaving(grown, 65_536)).toContain("has changed");
+    const tagged: RequestListener = (request, response) => {
+      expect(request.headers["if-range"]).toBe('"a"');
+      response.writeHead(200, { "content-length": 65_536, etag: '"b"' }).end(Buffer.alloc(65_536));
+    };
+    expect(await misbehaving(tagged, 65_536, '"a"')).toContain("has changed");
+  });
+
+  it("are not asked for compressed, and not awaited for ever", async () => {
+    const encodings = new Set<unknown>();
+    const silent: RequestListener = (request) => encodings.add(request.headers["accept-encoding"]);
+    expect(await misbehaving(silent, 65_536)).toContain("no answer within 1 seconds");
+    expect([...encodings]).toEqual(["identity"]);
+    const slow: RequestListener = (_, response) => {
+      response.writeHead(206, range(65_536, 65_536));
+      const timer = setInterval(() => response.write("x"), 100);
+      response.on("close", () => clearInterval(timer));
+    };
+    expect(await misbehaving(slow, 65_536)).toContain("no answer within 1 seconds");
+  });
+
+  it("that never end, or end early, are cut off", async () => {
+    let sent = 0;
+    const endless: RequestListener = (_, response) => {
+      response.writeHead(206, range(65_536, 65_536));
+      const more = (): void => {
+        while (!response.destroyed && sent < 1 << 30) {
+          sent += 65_536;
+          if (!response.write(Buffer.alloc(65_536))) {
+            response.once("drain", more);
+            return;
+          }
+        }
+      };
+      more();
+    };
+    expect(await misbehaving(endless, 65_536)).toContain("more than was asked for");
+    expect(sent).toBeLessThan(64 * MIB);
+    const early: RequestListener = (_, response) => response.writeHead(206, range(65_536, 65_536)).end("short");
+    expect(await misbehaving(early, 65_536)).toContain("ended the transfer early");
+    const torn: RequestListener = (_, response) => {
+      response.writeHead(206, { ...range(65_536, 65_536), "content-length": 65_536 });
+      response.write("x", () => response.destroy());
+    };
+    expect(await misbehaving(torn, 65_536)).toContain("did not finish the transfer");
+  });
+
   it.each<[string, RequestListener, string]>([
     [
       "has no ranges",

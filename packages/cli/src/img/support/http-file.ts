@@ -5,8 +5,8 @@ import { CommandError } from "./context.js";
 const BLOCK = 256 * 1024;
 /** Blocks kept. */
 const MAX_BLOCKS = 128;
-/** Milliseconds a server may take for one block. */
-const TIMEOUT = 60_000;
+/** Seconds a server may take for one block. */
+const TIMEOUT = 60;
 
 /** A file on a web server that answers range requests; read-only, with a bounded cache. */
 export class HttpFile implements RandomAccessFile {
@@ -16,19 +16,26 @@ export class HttpFile implements RandomAccessFile {
   private constructor(
     readonly name: string,
     private readonly length: number,
+    private readonly timeout: number,
+    /** Identifies the content (a strong entity tag), when the server has such. */
+    private readonly tag: string | undefined,
   ) {}
 
-  static async open(url: string): Promise<HttpFile> {
-    const response = await request(url, { method: "HEAD" });
+  /** @param timeout seconds for each request */
+  static async open(url: string, timeout: number = TIMEOUT): Promise<HttpFile> {
+    if (!(timeout > 0 && timeout <= 86_400)) throw new CommandError("timeout parameter is too large or negative");
+    // The length of what is stored, not of a compressed form; requests for ranges say so by themselves.
+    const response = await request(url, timeout, { method: "HEAD", headers: { "accept-encoding": "identity" } });
     const length = Number(response.headers.get("content-length") ?? Number.NaN);
     if (!Number.isSafeInteger(length)) throw new CommandError("Server did not report the file's length");
     if (length > 0) {
       // Not every server that has ranges says so in the answer to HEAD.
-      const probe = await request(url, { headers: { range: "bytes=0-0" } });
+      const probe = await request(url, timeout, { headers: { range: "bytes=0-0" } });
       await probe.body?.cancel();
       if (probe.status !== 206) throw new CommandError("Server does not support 'range' (byte ranges).");
     }
-    return new HttpFile(url, length);
+    const tag = response.headers.get("etag");
+    return new HttpFile(url, length, timeout, tag?.startsWith('"') ? tag : undefined);
   }
 
   async read(buffer: Uint8Array, offset: number): Promise<number> {
@@ -72,32 +79,51 @@ export class HttpFile implements RandomAccessFile {
   }
 
   async #fetch(start: number, end: number): Promise<Uint8Array> {
-    const response = await request(this.name, { headers: { range: `bytes=${start}-${end - 1}` } });
-    const expected = `bytes ${start}-${end - 1}/${this.length}`;
-    if (response.status !== 206 || response.headers.get("content-range") !== expected) {
+    const range = `bytes=${start}-${end - 1}`;
+    const condition: Record<string, string> = this.tag === undefined ? {} : { "if-range": this.tag };
+    const response = await request(this.name, this.timeout, { headers: { range, ...condition } });
+    const said = response.headers.get("content-range") ?? "";
+    if (response.status !== 206 || said !== `bytes ${start}-${end - 1}/${this.length}`) {
       await response.body?.cancel();
+      const changed = (response.status === 200 && this.tag !== undefined) || isOtherSize(said, this.length);
+      if (changed) throw new CommandError("The file on the server has changed since it was opened");
       throw new CommandError(`Server answered the range ${start}-${end - 1} with something else`);
     }
     const bytes = new Uint8Array(end - start);
     let at = 0;
-    // A server may send more than it announced: stop reading there.
-    for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
-      if (at + chunk.length > bytes.length) throw new CommandError("Server sent more than was asked for");
-      bytes.set(chunk, at);
-      at += chunk.length;
+    try {
+      // A server may send more than it announced: stop reading there.
+      for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+        if (at + chunk.length > bytes.length) throw new CommandError("Server sent more than was asked for");
+        bytes.set(chunk, at);
+        at += chunk.length;
+      }
+    } catch (error) {
+      if (error instanceof CommandError) throw error;
+      throw new CommandError(`Server did not finish the transfer: ${reasonOf(error, this.timeout)}`);
     }
     if (at < bytes.length) throw new CommandError("Server ended the transfer early");
     return bytes;
   }
 }
 
-async function request(url: string, init: RequestInit): Promise<Response> {
+const isOtherSize = (contentRange: string, length: number): boolean => {
+  const total = /\/(\d+)$/.exec(contentRange)?.[1];
+  return total !== undefined && Number(total) !== length;
+};
+
+function reasonOf(error: unknown, timeout: number): string {
+  if (error instanceof Error && error.name === "TimeoutError") return `no answer within ${timeout} seconds`;
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  return cause instanceof Error ? cause.message : String(cause);
+}
+
+async function request(url: string, timeout: number, init: RequestInit): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(url, { ...init, signal: AbortSignal.timeout(TIMEOUT) });
+    response = await fetch(url, { ...init, signal: AbortSignal.timeout(timeout * 1000) });
   } catch (error) {
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    throw new CommandError(`Error opening file: ${cause instanceof Error ? cause.message : String(cause)}`);
+    throw new CommandError(`Error opening file: ${reasonOf(error, timeout)}`);
   }
   if (!response.ok) {
     await response.body?.cancel();

@@ -263,9 +263,11 @@ export async function openFile(
   if (driver === "http" || driver === "https") {
     if (!readOnly) throw new CommandError("block device is read-only: a file on a web server cannot be written");
     const { HttpFile } = await import("./http-file.js");
-    return HttpFile.open(String(options.url ?? options.filename));
+    const timeout = options.timeout === undefined ? undefined : Number(options.timeout);
+    return HttpFile.open(String(options.url ?? options.filename), timeout);
   }
-  if (driver !== "file") throw new CommandError(`Unknown protocol '${String(driver)}'`);
+  if (driver !== "file") throw new CommandError(`Unknown driver '${String(driver)}'`);
+  checkFileOptions(options);
   const name = options.filename;
   if (typeof name !== "string") throw new CommandError("The 'file' block driver requires a file name");
   checkRegular(name);
