@@ -50,29 +50,42 @@ const numbers = (output: string, letter: string) =>
 
 const LAST = 0x20;
 
+/** Saves a machine in the middle of `timers`, goes on in another and then in the first. */
+async function check(from: Engine, to: Engine, cpus: number) {
+  const config = configure("timers", "protected", { cpus });
+  const first = await make({ ...config, ...from });
+  await first.machine.start();
+  await first.until((output) => numbers(output, "R").length >= 8);
+  await first.machine.pause();
+  const state = await first.machine.saveState();
+  const before = first.output;
+  const second = await make({ ...config, ...to, state });
+  await second.machine.start();
+  expect(await second.end()).toBe("debug-exit");
+  for (const letter of "PLR") {
+    // Every interrupt once: none is lost, none comes twice.
+    const all = numbers(before + second.output, letter);
+    expect(all).toEqual(all.map((_, index) => index + 1));
+    expect(all.length).toBeGreaterThanOrEqual(LAST);
+    expect(numbers(second.output, letter)[0]).toBeGreaterThan(1);
+  }
+  // The machine that was saved goes on as well.
+  await first.machine.resume();
+  expect(await first.end()).toBe("debug-exit");
+  expect(numbers(first.output, "P").length).toBeGreaterThanOrEqual(LAST);
+}
+
 describe.skipIf(missingTools.length > 0)("a saved machine goes on", () => {
-  const pairs = Object.keys(ENGINES).flatMap((from) => Object.keys(ENGINES).map((to) => [from, to] as const));
-  it.each(pairs)("from %s to %s, its timers too", { timeout: 60_000 }, async (from, to) => {
-    const config = configure("timers", "protected");
-    const first = await make({ ...config, ...ENGINES[from] });
-    await first.machine.start();
-    await first.until((output) => numbers(output, "R").length >= 8);
-    await first.machine.pause();
-    const state = await first.machine.saveState();
-    const before = first.output;
-    const second = await make({ ...config, ...ENGINES[to], state });
-    await second.machine.start();
-    expect(await second.end()).toBe("debug-exit");
-    for (const letter of "PLR") {
-      // Every interrupt once: none is lost, none comes twice.
-      const all = numbers(before + second.output, letter);
-      expect(all).toEqual(all.map((_, index) => index + 1));
-      expect(all.length).toBeGreaterThanOrEqual(LAST);
-      expect(numbers(second.output, letter)[0]).toBeGreaterThan(1);
-    }
-    // The machine that was saved goes on as well.
-    await first.machine.resume();
-    expect(await first.end()).toBe("debug-exit");
-    expect(numbers(first.output, "P").length).toBeGreaterThanOrEqual(LAST);
-  });
+  const names = Object.keys(ENGINES);
+  const pairs = names.flatMap((from) => names.map((to) => [from, to] as const));
+  it.each(pairs)("from %s to %s, its timers too", { timeout: 60_000 }, (from, to) =>
+    check(ENGINES[from], ENGINES[to], 1),
+  );
+  it.each(pairs.filter((pair) => !pair.includes("translator")))(
+    "from %s to %s with three processors",
+    {
+      timeout: 60_000,
+    },
+    (from, to) => check(ENGINES[from], ENGINES[to], 3),
+  );
 });

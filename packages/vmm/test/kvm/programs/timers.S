@@ -1,15 +1,20 @@
 # Three timers that interrupt through the I/O APIC and the local APIC: the 8254 (P, edge), the local APIC's own (L) and the
-# RTC (R, level). Each interrupt prints its letter and number. Ends when each has come LAST times.
+# RTC (R, level), which goes to the last of CPUS processors. Each interrupt prints its letter and number. Ends when each has
+# come LAST times.
         .include "print32.inc"
 
         .ifndef LAST
         .set LAST, 0x20
         .endif
 
+        .set trampoline, 0x9000
+        .set gdt_register, 0x5000
+
 start:
         cli
         cld
         mov $0x7000, %esp
+        sgdt gdt_register
         lidt idt_pointer
         gate 0x30, pit
         gate 0x31, local
@@ -19,9 +24,28 @@ start:
         mov $0xff, %al
         out %al, $0x21
         out %al, $0xa1
-        # Pins 2 and 8 to this processor.
+        .if CPUS > 1
+        mov $trampoline_code, %esi
+        mov $trampoline, %edi
+        mov $(trampoline_end - trampoline_code), %ecx
+        rep movsb
+        # To all but this one: INIT, then two SIPIs.
+        movl $0xc4500, apic + 0x300
+        mov $10, %ecx
+1:      in $0x61, %al
+        dec %ecx
+        jnz 1b
+        movl $0xc4600 + (trampoline >> 12), apic + 0x300
+        movl $0xc4600 + (trampoline >> 12), apic + 0x300
+2:      pause
+        cmpl $(CPUS - 1), others
+        jb 2b
+        .endif
+        # Pin 2 to this processor, pin 8 to the last.
         movl $0x14, io_apic
         movl $0x30, io_apic + 0x10
+        movl $0x21, io_apic
+        movl $((CPUS - 1) << 24), io_apic + 0x10
         movl $0x20, io_apic
         movl $0x8041, io_apic + 0x10
         # 8254: mode 2, 100 Hz.
@@ -58,11 +82,17 @@ start:
 
         .macro count letter, counter
         push %eax
+        # One at a time.
+3:      mov $1, %eax
+        xchg %eax, lock
+        test %eax, %eax
+        jnz 3b
         mov $\letter, %al
         out %al, $0xe9
         incl \counter
         mov \counter, %eax
         call print_eax
+        movl $0, lock
         pop %eax
         movl $0, apic + 0xb0
         return_from_interrupt
@@ -79,6 +109,35 @@ clock:  push %eax
 spurious:
         return_from_interrupt
 
+        .code16
+trampoline_code:
+        cli
+        xor %ax, %ax
+        mov %ax, %ds
+        lgdtl gdt_register
+        mov %cr0, %eax
+        or $1, %al
+        mov %eax, %cr0
+        ljmpl $0x10, $other
+trampoline_end:
+        .code32
+other:  mov $0x18, %eax
+        mov %eax, %ds
+        mov %eax, %es
+        mov %eax, %ss
+        mov apic + 0x20, %esp
+        shr $12, %esp
+        add $0x21000, %esp
+        lidt idt_pointer
+        movl $0x1ff, apic + 0xf0
+        lock incl others
+4:      sti
+        hlt
+        jmp 4b
+
+        .align 4
+lock:   .long 0
+others: .long 0
 pits:   .long 0
 locals: .long 0
 clocks: .long 0
