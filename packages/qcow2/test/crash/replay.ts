@@ -53,9 +53,9 @@ class Replay {
     const list = [...epochs(recorder, born)];
     // Twice through the log: first every prefix, however many there are, then what has to be limited.
     const files = this.#emptyFiles();
+    const stride = configuration.stride ?? 1;
+    let index = 0;
     for (const epoch of list) {
-      const stride = configuration.stride ?? 1;
-      let index = 0;
       for (const pieces of this.#enter(files, epoch, prefixes(epoch))) {
         if (index++ % stride === 0) await this.#state(files, epoch, pieces);
       }
