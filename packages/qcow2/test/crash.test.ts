@@ -40,7 +40,7 @@ describe("power loss", () => {
             exhaustive: EFFORT < 10 ? 7 : 10,
             samples: EFFORT < 10 ? 10 : 50,
             pairs: 12,
-            states: EFFORT < 10 ? 450 : 3000,
+            states: (EFFORT < 10 ? 450 : 3000) / (configuration.stride ?? 1),
             goOnEvery: 4,
             snapshotsEvery: 3,
             recoverEvery: configuration.lazy === true ? 150 : 400,
