@@ -1,5 +1,6 @@
 import { COMPRESSED_HIGH, COPIED_HIGH, entryOffset, ZERO_LOW } from "../format/entries.js";
 import type { ImageCore } from "../image/core.js";
+import { type RefcountBlocks, storedRefcount } from "./check-refcounts.js";
 import type { CheckReport, RepairMode } from "./check-report.js";
 import type { ClusterCounts } from "./cluster-counts.js";
 
@@ -10,11 +11,12 @@ import type { ClusterCounts } from "./cluster-counts.js";
  */
 export async function checkCopied(
   core: ImageCore,
+  blocks: RefcountBlocks,
   counts: ClusterCounts,
   report: CheckReport,
   mode: RepairMode,
 ): Promise<void> {
-  const { mapping, geometry, header, host, refcounts } = core;
+  const { mapping, geometry, header, host } = core;
   if (mapping.l1Offset !== header.l1TableOffset) return;
   const { clusterSize } = geometry;
   // Without "all", flags are mended only when nothing else is wrong, so that the refcounts can be believed.
@@ -25,7 +27,7 @@ export async function checkCopied(
     const high = mapping.l1.getUint32(8 * index);
     const offset = entryOffset(high, mapping.l1.getUint32(8 * index + 4));
     if (offset === 0) continue;
-    const stored = await refcounts.get(Math.floor(offset / clusterSize)).catch(() => undefined);
+    const stored = await storedRefcount(core, blocks, Math.floor(offset / clusterSize));
     if (stored === undefined) continue;
     const flag = (high & COPIED_HIGH) !== 0;
     if (flag !== (stored === 1)) {
@@ -51,7 +53,7 @@ export async function checkCopied(
       continue;
     }
     const found = report.remaining;
-    await checkTable(core, offset, counts, report, repair);
+    await checkTable(core, offset, blocks, counts, report, repair);
     seen.set(offset, report.remaining - found);
     report.options.signal?.throwIfAborted();
   }
@@ -60,11 +62,12 @@ export async function checkCopied(
 async function checkTable(
   core: ImageCore,
   offset: number,
+  blocks: RefcountBlocks,
   counts: ClusterCounts,
   report: CheckReport,
   repair: boolean,
 ): Promise<void> {
-  const { geometry, hasDataFile, host, refcounts } = core;
+  const { geometry, hasDataFile, host } = core;
   const { clusterSize, l2EntrySize, extendedL2 } = geometry;
   const data = new Uint8Array(clusterSize);
   await host.read(data, offset);
@@ -78,7 +81,7 @@ async function checkTable(
     const target = entryOffset(high, low);
     if (target === 0 && !(hasDataFile && flag && (extendedL2 || (low & ZERO_LOW) === 0))) continue;
     const cluster = Math.floor(target / clusterSize);
-    const stored = hasDataFile ? 1 : await refcounts.get(cluster).catch(() => undefined);
+    const stored = hasDataFile ? 1 : await storedRefcount(core, blocks, cluster);
     if (stored === undefined || flag === (stored === 1)) continue;
     const text = `OFLAG_COPIED data cluster: l2_entry=${view.getBigUint64(at).toString(16)} refcount=${stored}`;
     if (flag && stored > 1 && counts.get(cluster) === 1) {

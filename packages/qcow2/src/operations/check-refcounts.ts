@@ -28,14 +28,16 @@ export async function countRefcountBlocks(
   const view = new DataView(table.buffer);
   const clusters = Math.max(Math.ceil(host.end / clusterSize), counts.end);
   for (let index = 0; index < offsets.length; index++) {
+    const high = view.getUint32(8 * index);
     const low = view.getUint32(8 * index + 4);
-    const offset = view.getUint32(8 * index) * 0x1_0000_0000 + low - (low & ENTRY_RESERVED);
+    const offset = high * 0x1_0000_0000 + low - (low & ENTRY_RESERVED);
     // The low half tells the alignment also where a number is not exact.
-    offsets[index] = low % clusterSize > ENTRY_RESERVED ? -1 : offset;
+    const aligned = low % clusterSize <= ENTRY_RESERVED;
+    offsets[index] = aligned && high < 0x8000_0000 ? offset : -1;
     if ((low & ENTRY_RESERVED) !== 0) {
       report.corruption(`refcount table entry ${index} has reserved bits set`);
       report.rebuild = true;
-    } else if (offsets[index] < 0) {
+    } else if (!aligned) {
       report.corruption(`refcount block ${index} is not cluster aligned; refcount table entry corrupted`);
       report.rebuild = true;
     } else if (offset / clusterSize >= clusters) {
@@ -57,6 +59,21 @@ export async function countRefcountBlocks(
     }
   }
   return { offsets };
+}
+
+/**
+ * The refcount of a cluster as the file has it; undefined when it cannot be read. A block that is not in the file holds
+ * nothing.
+ */
+export async function storedRefcount(
+  core: ImageCore,
+  blocks: RefcountBlocks,
+  cluster: number,
+): Promise<number | undefined> {
+  const offset = blocks.offsets[Math.floor(cluster / core.geometry.refcountsPerBlock)] ?? 0;
+  if (offset < 0) return undefined;
+  if (offset === 0 || offset > MAX_HOST_OFFSET) return 0;
+  return core.refcounts.get(cluster).catch(() => undefined);
 }
 
 /** Compares stored with counted refcounts, cluster by cluster to the end of the file, and mends what `mode` says. */

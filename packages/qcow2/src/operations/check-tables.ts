@@ -160,8 +160,8 @@ export class TableWalk {
             times,
           );
         } else if (this.mode === "all") {
-          await this.#makeZero(offset, at, view);
           report.repaired(text);
+          await this.#makeZero(offset, at, view);
           continue;
         } else {
           report.corruption(text, times);

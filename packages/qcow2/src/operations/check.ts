@@ -4,7 +4,7 @@ import type { ImageCore } from "../image/core.js";
 import type { CheckOptions, CheckResult } from "../image/types.js";
 import { loadSnapshots, writeSnapshots } from "../snapshots/table.js";
 import { checkCopied } from "./check-copied.js";
-import { compareRefcounts, countRefcountBlocks } from "./check-refcounts.js";
+import { compareRefcounts, countRefcountBlocks, type RefcountBlocks } from "./check-refcounts.js";
 import { countReferences } from "./check-references.js";
 import { CheckReport, type RepairMode } from "./check-report.js";
 import type { ClusterCounts } from "./cluster-counts.js";
@@ -24,8 +24,8 @@ export async function check(core: ImageCore, bitmaps: BitmapStore, options: Chec
     await core.settle();
   }
   const damagedSnapshots = await checkSnapshotTable(core, report, mode);
-  const counts = await checkRefcounts(core, bitmaps, report, mode);
-  await checkCopied(core, counts, report, mode);
+  const { blocks, counts } = await checkRefcounts(core, bitmaps, report, mode);
+  await checkCopied(core, blocks, counts, report, mode);
   if (mode !== "none") await core.flush();
   report.corruptions += damagedSnapshots;
   if (damagedSnapshots > 0 && mode === "all") {
@@ -87,25 +87,31 @@ async function rewriteSnapshots(core: ImageCore): Promise<void> {
   await core.flush();
 }
 
-/** Counts references, compares them with the refcounts and mends these. Returns what was counted. */
+/** The refcount blocks there are, and the references that were counted. */
+interface Examined {
+  readonly blocks: RefcountBlocks;
+  readonly counts: ClusterCounts;
+}
+
+/** Counts references, compares them with the refcounts and mends these. */
 async function checkRefcounts(
   core: ImageCore,
   bitmaps: BitmapStore,
   report: CheckReport,
   mode: RepairMode,
-): Promise<ClusterCounts> {
+): Promise<Examined> {
   const others = await countReferences(core, bitmaps, report, mode);
   const counts = others.clone();
   const blocks = await countRefcountBlocks(core, report, counts, mode);
   const before = { corruptions: report.corruptions, leaks: report.leaks, checkErrors: report.checkErrors };
   await compareRefcounts(core, blocks, counts, report, "none");
-  if (mode === "none") return counts;
+  if (mode === "none") return { blocks, counts };
   if (!report.rebuild) {
     if (report.corruptions > before.corruptions || report.leaks > before.leaks) {
       Object.assign(report, before);
       await compareRefcounts(core, blocks, counts, report, mode);
     }
-    return counts;
+    return { blocks, counts };
   }
   if (mode === "leaks") {
     report.say("corruption", "ERROR need to rebuild refcount structures");
@@ -122,7 +128,7 @@ async function checkRefcounts(
 }
 
 /** Finds out what is still wrong after the refcount structures were rebuilt. */
-async function recount(core: ImageCore, bitmaps: BitmapStore, report: CheckReport): Promise<ClusterCounts> {
+async function recount(core: ImageCore, bitmaps: BitmapStore, report: CheckReport): Promise<Examined> {
   const again = new CheckReport({ ...report.options, progress: undefined });
   const counts = await countReferences(core, bitmaps, again);
   const blocks = await countRefcountBlocks(core, again, counts, "none");
@@ -135,7 +141,7 @@ async function recount(core: ImageCore, bitmaps: BitmapStore, report: CheckRepor
   report.checkErrors = again.checkErrors;
   report.rebuild = again.rebuild;
   report.imageEndOffset = again.imageEndOffset;
-  return counts;
+  return { blocks, counts };
 }
 
 async function clearBits(core: ImageCore): Promise<void> {
