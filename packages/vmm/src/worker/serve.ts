@@ -139,6 +139,8 @@ class Server {
       if (answer.failure?.code === "internal-error") machine.finish(describe(error));
     }
     if (this.#running) machine.resume();
+    // What the guest said before it was saved comes before the answer.
+    this.#flush(machine);
     this.#done(id, answer);
   }
 

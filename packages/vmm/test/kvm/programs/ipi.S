@@ -90,10 +90,14 @@ start:
         # Remote IRR: while the interrupt is in service, and afterwards.
         mov remote, %eax
         call print_eax
-        movl $0x18, io_apic
+        mov $10000, %ecx
+1:      movl $0x18, io_apic
         mov io_apic + 0x10, %eax
         and $0x4000, %eax
-        call print_eax
+        jz 2f
+        dec %ecx
+        jnz 1b
+2:      call print_eax
         # The same by lowest priority.
         mov $0x3f9, %dx
         xor %al, %al
