@@ -63,7 +63,6 @@ compareStories({
     `img snapshot -l ${S0} ${NODE}`,
     `img snapshot -c x ${S0} ${NODE}`,
     `img snapshot -d x ${S0} ${NODE}`,
-    `img bitmap --add ${S0} ${NODE} b`,
     `img rebase -u -b x -F raw ${S0} ${NODE}`,
     `img commit ${S0} ${NODE}`,
     "img create -f qcow2 -b l.luks -F luks o.qcow2",

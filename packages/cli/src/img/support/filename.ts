@@ -46,15 +46,25 @@ export function resolveBacking(name: string, from: string): string {
   return base.slice(0, base.lastIndexOf("/") + 1) + name;
 }
 
-/** How a node is called in output: its plain name where there is one, else its options. */
-export function displayName(options: OptionTree): string {
-  const file = isTree(options.file) ? options.file : options;
-  const simple = options.offset === undefined && options.size === undefined;
-  if (simple && (file.driver === undefined || file.driver === "file") && typeof file.filename === "string")
-    return file.filename;
-  if (simple && typeof file.uri === "string") return file.uri;
-  if (simple && typeof file.url === "string") return file.url;
-  if (simple && file.driver === "nbd") return nbdUri(file);
+/** The options of a file that decide what it holds. */
+function wholeFile(below: OptionTree): OptionTree {
+  if (below.driver === "raw" && isTree(below.file)) return { ...below, file: wholeFile(below.file) };
+  return below.driver === undefined || below.driver === "file" ? { driver: "file", filename: below.filename } : below;
+}
+
+/**
+ * How a node is called in output: the name of the file below it, unless the format's own options decide what it holds;
+ * then all of that.
+ */
+export function displayName(below: OptionTree, format: string, strong: { readonly [name: string]: Printable }): string {
+  const isHostFile = below.driver === undefined || below.driver === "file";
+  if (Object.keys(strong).length === 0) {
+    if (isHostFile && typeof below.filename === "string") return below.filename;
+    if (typeof below.uri === "string") return below.uri;
+    if (typeof below.url === "string") return below.url;
+    if (below.driver === "nbd") return nbdUri(below);
+  }
+  const whole = { driver: format, ...strong, file: wholeFile(below) } as Printable;
   // One line, as JSON inside of a file name is printed.
-  return `json:${toJson(options as Printable).replace(/\n\s*/g, (gap, at: number, text: string) => (/[{[]/.test(text[at - 1]) || /[}\]]/.test(text[at + gap.length]) ? "" : " "))}`;
+  return `json:${toJson(whole).replace(/\n\s*/g, (gap, at: number, text: string) => (/[{[]/.test(text[at - 1]) || /[}\]]/.test(text[at + gap.length]) ? "" : " "))}`;
 }

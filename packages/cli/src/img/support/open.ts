@@ -5,6 +5,7 @@ import { type Format, isFormat } from "./create-options.js";
 import { displayName, fileOptions, nbdUri, resolveBacking } from "./filename.js";
 import { isTree, nestOptions, type OptionTree, parseOptions, switchOption } from "./keyval.js";
 import { LOCK_METADATA, LOCK_READ, LOCK_WRITE, type LockRequest, lockImage } from "./locks.js";
+import { checkFileOptions, checkNodeOptions, strongOptions } from "./node-options.js";
 import { sizeOption } from "./sizes.js";
 
 /** How an image is wanted. */
@@ -70,9 +71,18 @@ export async function openImage(context: Context, request: OpenRequest): Promise
 /** The options of the image node a request stands for. */
 function rootOptions(request: OpenRequest): OptionTree {
   const { filename, imageOpts, format } = request;
-  if (imageOpts) return imageNode(nestOptions(parseOptions(filename)), format);
+  if (imageOpts) return imageNode(givenOptions(filename), format);
   if (filename === "") throw new CommandError("The 'file' block driver requires a file name");
   return imageNode(fileOptions(filename), format);
+}
+
+/** The node of `--image-opts`, where a file has to be described: there are no others to refer to by name. */
+function givenOptions(text: string): OptionTree {
+  const options = nestOptions(parseOptions(text, "file"));
+  const { file } = options;
+  if (typeof file === "string") throw new CommandError(`Cannot find device='${file}' nor node-name='${file}'`);
+  if (options.driver === undefined && file === undefined) throw new CommandError("Must specify either driver or file");
+  return options;
 }
 
 /** Puts an image format over a bare protocol; `driver` undefined stands for probing. */
@@ -99,12 +109,17 @@ async function openNode(context: Context, node: OptionTree, request: OpenRequest
   /** The data file that the options name, until the image has taken it. */
   let chosenData: RandomAccessFile | undefined;
   try {
-    const filename = displayName(node.file === undefined ? below : { ...node, file: below });
     const format = await formatOf(node, file);
+    checkNodeOptions(node, format, request.noBacking === true);
+    const filename = displayName(below, format, strongOptions(node, format));
     if (format === "raw") {
       if (node.driver === undefined && request.write) warnProbedRaw(context, filename);
       const { openRaw } = await import("@softmetal/qcow2");
       const limits = { offset: sizeOf(node, "offset"), size: sizeOf(node, "size") };
+      if (limits.offset !== undefined || limits.size !== undefined) {
+        const { checkPart } = await import("./part-file.js");
+        checkPart(await file.size(), limits.offset, limits.size);
+      }
       const disk = await openRaw(file, { readOnly, cache, ...limits });
       return { filename, format, disk, file, close: () => disk.close() };
     }
@@ -154,6 +169,7 @@ async function openNode(context: Context, node: OptionTree, request: OpenRequest
           })),
     });
     opened = qcow2;
+    checkEncryptionFormat(node, qcow2.info().encryption);
     if (chosenData !== undefined && !qcow2.info().hasDataFile)
       throw new CommandError("'data-file' can only be set for images with an external data file");
     chosenData = undefined;
@@ -215,6 +231,16 @@ async function closeQuietly(it: Pick<RandomAccessFile, "close">): Promise<void> 
   }
 }
 
+function checkEncryptionFormat({ encrypt }: OptionTree, actual: "none" | "aes" | "luks"): void {
+  const format = isTree(encrypt) ? encrypt.format : undefined;
+  if (format === undefined || format === actual) return;
+  throw new CommandError(
+    actual === "none"
+      ? `No encryption in image header, but options specified format '${format}'`
+      : `Header reported '${actual}' encryption format but options specify '${format}'`,
+  );
+}
+
 const keyRequired = (option: string): CommandError => new CommandError(`Parameter '${option}' is required for cipher`);
 
 async function formatOf(node: OptionTree, file: RandomAccessFile): Promise<Format> {
@@ -265,6 +291,18 @@ export async function openFile(
     const { HttpFile } = await import("./http-file.js");
     const timeout = options.timeout === undefined ? undefined : Number(options.timeout);
     return HttpFile.open(String(options.url ?? options.filename), timeout);
+  }
+  if (driver === "raw") {
+    checkNodeOptions(options, "raw", true);
+    const whole = await openFile(context, fileNode(options), readOnly, request);
+    try {
+      const name = displayName(fileNode(options), "raw", strongOptions(options, "raw"));
+      const { PartFile } = await import("./part-file.js");
+      return await PartFile.open(whole, name, sizeOf(options, "offset"), sizeOf(options, "size"));
+    } catch (error) {
+      await closeQuietly(whole);
+      throw error;
+    }
   }
   if (driver !== "file") throw new CommandError(`Unknown driver '${String(driver)}'`);
   checkFileOptions(options);

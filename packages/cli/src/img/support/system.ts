@@ -93,11 +93,14 @@ const readLocks = () =>
   });
 
 /**
- * The open-file-description locks on a file, without any system call of our own; undefined where /proc is not. As of
- * `startListingLocks`, if that was called.
+ * The open-file-description locks on a file, without any system call of our own; undefined where /proc is not. The first
+ * time after `startListingLocks` as of then.
  */
 export async function listLocks(device: bigint, inode: bigint): Promise<ListedLock[] | undefined> {
-  const text = await (listing ?? readLocks());
+  const started = listing;
+  // A second look has to see what was locked since.
+  listing = undefined;
+  const text = await (started ?? readLocks());
   if (text === undefined) return undefined;
   const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & ~0xfffn);
   const minor = (device & 0xffn) | ((device >> 12n) & ~0xffn);
