@@ -65,3 +65,15 @@ export class Qcow2Error extends Error {
     this.offset = where.offset;
   }
 }
+
+/** Runs `action` and says of errors that do not know it where they happened. */
+export function located<T>(where: ErrorLocation, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    if (error instanceof Qcow2Error && error.file === undefined) {
+      throw new Qcow2Error(error.code, error.reason, where, { cause: error.cause });
+    }
+    throw error;
+  }
+}

@@ -166,3 +166,28 @@ function placeOf(kind: string, image: ImageBytes): number {
       return image.offsetAt(image.refcountTable);
   }
 }
+
+describe.skipIf(!hasQemuImg)("what keeps a check from going on", () => {
+  const folder = temporaryFolder();
+  afterAll(() => folder.remove());
+
+  it.each([
+    ["snapshot table", (image: ImageBytes) => image.data.writeUInt32BE(2000, image.snapshotTable + 36)],
+    ["snapshot table", (image: ImageBytes) => image.set(image.snapshotTable, 1n << 60n)],
+    ["refcount table", (image: ImageBytes) => image.setRefcount(0, 0)],
+  ] as const)("names file, structure and offset: %s", async (structure, damage) => {
+    const path = folder.path("damaged.qcow2");
+    qemuImg("create", "-q", "-f", "qcow2", path, "1M");
+    qemuImg("snapshot", "-c", "one", path);
+    const image = new ImageBytes(path);
+    damage(image);
+    image.save();
+    const disk = (await openImage(path, { format: "qcow2", repair: true })) as Qcow2Image;
+    await expect(disk.check({ repair: "leaks" })).rejects.toMatchObject({
+      file: path,
+      structure,
+      offset: expect.any(Number),
+    });
+    await disk.close();
+  });
+});

@@ -1,4 +1,4 @@
-import { Qcow2Error } from "../errors.js";
+import { located, Qcow2Error } from "../errors.js";
 import { decodeUtf8, encodeUtf8, roundUp, struct, u8, u16, u32, u64 } from "./binary.js";
 import { MAX_BITMAP_NAME } from "./constants.js";
 
@@ -34,7 +34,9 @@ export function decodeBitmapDirectory(data: Uint8Array, count: number, file: str
     new Qcow2Error("corrupt", reason, { file, structure: "bitmap directory", offset: offset + at });
   while (at < data.length) {
     if (at + entryHead.size > data.length) throw bad("bitmap directory is cut short");
-    const head = entryHead.decode(data, at);
+    const start = at;
+    const where = { file, structure: "bitmap directory", offset: offset + start };
+    const head = located(where, () => entryHead.decode(data, start));
     const extraAt = at + entryHead.size;
     const nameAt = extraAt + head.extraDataSize;
     const end = nameAt + head.nameSize;

@@ -1,4 +1,4 @@
-import { Qcow2Error } from "../errors.js";
+import { located, Qcow2Error } from "../errors.js";
 import { decodeUtf8, encodeUtf8, roundUp, struct, u16, u32, u64, u64big } from "./binary.js";
 import { MAX_SNAPSHOT_EXTRA_BYTES } from "./constants.js";
 
@@ -66,8 +66,9 @@ export function decodeSnapshotTable(
   for (let i = 0; i < count; i++) {
     at = roundUp(at, 8);
     need(at + entryHead.size);
-    const head = entryHead.decode(data, at);
     const start = at;
+    const where = { file, structure: "snapshot table", offset: tableOffset + start };
+    const head = located(where, () => entryHead.decode(data, start));
     if (head.extraDataSize > MAX_SNAPSHOT_EXTRA_BYTES) {
       repair?.extraData(i, head.extraDataSize);
     }
@@ -97,8 +98,8 @@ export function decodeSnapshotTable(
       dateSeconds: head.dateSeconds,
       dateNanoseconds: head.dateNanoseconds,
       vmClock: head.vmClock,
-      vmStateSize: extra.length >= 8 ? extraState.decode(extra).vmStateSize : head.vmStateSize32,
-      diskSize: extra.length >= 16 ? extraDisk.decode(extra, 8).diskSize : undefined,
+      vmStateSize: extra.length >= 8 ? located(where, () => extraState.decode(extra).vmStateSize) : head.vmStateSize32,
+      diskSize: extra.length >= 16 ? located(where, () => extraDisk.decode(extra, 8).diskSize) : undefined,
       icount: icount === ICOUNT_NONE ? undefined : icount,
       unknownExtra: extra.slice(Math.min(24, extra.length)),
     });
