@@ -76,6 +76,7 @@ export class ImageCore implements RefcountOwner {
   onCompressedFree: () => void = () => {};
   #started: Promise<void> | undefined;
   #observed = false;
+  #observing: Promise<void> | undefined;
   /** The dirty bit in the header is ours. */
   #markedDirty = false;
   #failure: Qcow2Error | undefined;
@@ -177,7 +178,11 @@ export class ImageCore implements RefcountOwner {
     }
     await this.#started;
     if (observe && !this.#observed && this.observer !== undefined) {
-      await this.observer.start();
+      // Requests that come together wait for the same start: none may write before it is through.
+      this.#observing ??= this.observer.start().finally(() => {
+        this.#observing = undefined;
+      });
+      await this.#observing;
       this.#observed = true;
     }
   }
