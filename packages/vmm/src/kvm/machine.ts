@@ -162,10 +162,6 @@ export class KvmMachine implements Engine {
   get resets(): number {
     return this.#resets;
   }
-  /** Instructions that the translator executed because KVM could not. */
-  get emulated(): number {
-    return this.#emulator?.count ?? 0;
-  }
 
   finish(end: MachineEnd): void {
     this.#end ??= end;

@@ -59,6 +59,11 @@ export class CodeFinder {
     this.#pageBytes = { bytes: memory.physical.u8, position: 0, limit: 0 };
   }
 
+  /** The bytes of the last instruction that was decoded alone. */
+  get fetched(): Uint8Array {
+    return this.#window.bytes;
+  }
+
   /** Base of CS outside 64-bit mode, else 0. */
   get codeBase(): bigint {
     return this.#codeBase;

@@ -239,15 +239,6 @@ export class Cpu implements CpuContext {
    * shuts down, or when `stop` was called.
    */
   run(budget: number): StopReason {
-    return this.#run(budget, false);
-  }
-
-  /** Executes one instruction, after the events that are due before it. */
-  step(): StopReason {
-    return this.#run(1, true);
-  }
-
-  #run(budget: number, singly: boolean): StopReason {
     const { state } = this;
     this.#stop = undefined;
     let left = budget;
@@ -256,7 +247,7 @@ export class Cpu implements CpuContext {
         const reason = this.#boundary();
         if (reason) return reason;
       }
-      const single = singly || this.#needsSingleStep();
+      const single = this.#needsSingleStep();
       const granted = single ? 0 : Math.min(left, MAX_GRANT);
       this.#withheld = 0;
       state.set32(S.budget, granted);
@@ -266,6 +257,23 @@ export class Cpu implements CpuContext {
       if (this.#stop) return this.#stop;
     }
     return "budget";
+  }
+
+  /**
+   * Executes one instruction, after the events that are due before it. `accept` is asked first, with the instruction's
+   * first 15 bytes or what its page has of them; when it says no, nothing is executed and the result is `refused`.
+   */
+  step(accept?: (bytes: Uint8Array) => boolean): StopReason | "refused" {
+    this.#stop = undefined;
+    if (this.state.get32(S.attention) !== 0) {
+      const reason = this.#boundary();
+      if (reason) return reason;
+    }
+    this.#withheld = 0;
+    this.state.set32(S.budget, 0);
+    const used = this.#step(accept);
+    this.#executed += used;
+    return this.#stop ?? (used === 0 ? "refused" : "budget");
   }
 
   #free(granted: number): number {
@@ -286,8 +294,8 @@ export class Cpu implements CpuContext {
     );
   }
 
-  /** Executes one instruction, decoded for this once. */
-  #step(): number {
+  /** Executes one instruction, decoded for this once; how many that were. */
+  #step(accept?: (bytes: Uint8Array) => boolean): number {
     const { state } = this;
     const flags = state.get32(S.systemFlags);
     const mark = this.#arena.next;
@@ -296,6 +304,10 @@ export class Cpu implements CpuContext {
     try {
       if (this.#executionBreakpoint()) return 1;
       const record = this.#finder.find(true);
+      if (accept && !accept(this.#finder.fetched)) {
+        if (generation === this.#finder.generation) this.#arena.rewind(mark);
+        return 0;
+      }
       state.set32(S.shadow, 0);
       state.set32(S.systemFlags, flags & ~FLAG.RF);
       this.#faulted = false;

@@ -5,7 +5,6 @@
         jmp start
 
         .set trampoline, 0x9000
-        .set done, 0x5000
         .set apic, 0xfee00000
         .set ROUNDS, 200
 
@@ -116,3 +115,4 @@ gdt_pointer:
 trampoline_cr3:
         .long 0
 stacks: .long 1
+done:   .long 0
