@@ -260,8 +260,16 @@ export class Rtc implements PortDevice, Device<RtcState> {
     this.#settle();
     const value = this.#cmos[REG_C];
     this.#cmos[REG_C] = 0;
+    // The line falls even if the next flag is up by now: without an edge, an 8259A would not hear of it.
+    this.#drive(false);
     this.#settle();
     return value;
+  }
+
+  #drive(irq: boolean): void {
+    if (irq === this.#irq) return;
+    this.#irq = irq;
+    this.#o.irq.set(irq);
   }
 
   // ---- interrupts
@@ -286,10 +294,7 @@ export class Rtc implements PortDevice, Device<RtcState> {
     // Each flag has the same bit in C as its enable in B.
     const irq = (flags & enables) !== 0;
     this.#cmos[REG_C] = flags | (irq ? C_IRQF : 0);
-    if (irq !== this.#irq) {
-      this.#irq = irq;
-      this.#o.irq.set(irq);
-    }
+    this.#drive(irq);
     let next = Number.POSITIVE_INFINITY;
     const waiting = enables & ~flags;
     if (waiting & C_PF) next = this.#nextPeriodic(now);
