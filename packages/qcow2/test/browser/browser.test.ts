@@ -129,7 +129,7 @@ describe.skipIf(!hasBrowser || !hasQemuImg)("in a browser's worker", () => {
     const create = ["convert", ...SECRET, "-O", "qcow2", "-o", `${options},encrypt.key-secret=s0`];
     // On a busy host this was seen to fail now and then, probably because it measures its own speed.
     let made = tryQemuImg(...create, site.path("base.raw"), site.path(name));
-    for (let tries = 1; made.status !== 0 && tries < 5; tries++) {
+    for (let tries = 1; made.status !== 0 && tries < 25; tries++) {
       made = tryQemuImg(...create, site.path("base.raw"), site.path(name));
     }
     expect(made.status, made.output).toBe(0);

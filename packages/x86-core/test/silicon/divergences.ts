@@ -104,6 +104,13 @@ const orderWithinAreas: Divergence = {
     /^(FXSAVE|FXRSTOR|FNSAVE|FRSTOR|FNSTENV|FLDENV)$/.test(row.mnemonic) && /^CR2 [^;]*$/.test(difference),
 };
 
+/** Which of two operands that both fault comes first is the processor's choice. */
+const comparedOrder: Divergence = {
+  name: "cmps-order",
+  applies: ({ row }, _code, difference) =>
+    /^(REPN?E?_)?CMPSB?$/.test(row.mnemonic) && /^(CR2 [^;]*$|exception 1[2347] \/ 1[2347] )/.test(difference),
+};
+
 /** With 66 in 64-bit mode, AMD processors cut the target of a near branch to 16 bits; Intel's ignore the prefix. */
 const nearBranchSixteen: Divergence = {
   name: "near-branch-16",
@@ -128,6 +135,7 @@ export const DIVERGENCES: readonly Divergence[] = [
   movsxdSixteen,
   bitAddressWrap,
   orderWithinAreas,
+  comparedOrder,
   nearBranchSixteen,
   loopRepeat,
 ];
