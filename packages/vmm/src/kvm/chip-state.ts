@@ -70,6 +70,8 @@ export function writeIoApic(state: IoApicState, chip: IoapicState): void {
 
 /** In the low half of a redirection entry. */
 export const LEVEL_TRIGGERED = 0x8000;
+/** A level-triggered interrupt was sent and not ended yet. */
+export const REMOTE_IRR = 0x4000;
 
 /** Offsets of the local APIC's registers (SDM vol. 3A, table 11-1). */
 const REG = {
@@ -81,6 +83,13 @@ const LVTS = [0x2f0, 0x320, 0x330, 0x340, 0x350, 0x360, 0x370];
 const LVT_TIMER = 1;
 /** Bits 18-17 of the timer's entry. */
 const PERIODIC = 1;
+
+/** Whether an interrupt waits for its processor or is in service. */
+export function holds(lapic: LapicState, vector: number): boolean {
+  const word = (vector >> 5) * 16;
+  const view = viewOf(lapic);
+  return (((view.getUint32(REG.irr + word, true) | view.getUint32(REG.isr + word, true)) >>> (vector & 31)) & 1) !== 0;
+}
 
 /**
  * Whether the timer's count has run out. KVM does not tell an interrupt that it has raised from one that it raises at

@@ -3,7 +3,7 @@ import { Cap, IrqchipId, IrqRoutingType, type Vcpu, type Vm } from "@softmetal/k
 import { type ControllerStates, InterruptControllers } from "../machine/interrupt-controllers.js";
 import type { InterruptSink, Platform } from "../machine/platform.js";
 import type { Plain } from "../saved-state/fields.js";
-import { LEVEL_TRIGGERED, readIoApic, readPic, writeIoApic, writePic } from "./chip-state.js";
+import { holds, LEVEL_TRIGGERED, REMOTE_IRR, readIoApic, readPic, writeIoApic, writePic } from "./chip-state.js";
 import { readPit, writePit } from "./pit-state.js";
 import { ChipSnapshot } from "./snapshot.js";
 
@@ -18,6 +18,8 @@ export interface KvmInterrupts extends InterruptSink {
   /** A local APIC ended a level-triggered interrupt. */
   endOfInterrupt(vector: number): void;
   reset(): void;
+  /** Takes in the ends of interrupts that the kernel would tell when the vCPUs run again; they stand still. */
+  settle(vcpus: readonly Vcpu[]): void;
   /** States of the controllers, and of the PIT if it is none of the platform's devices. @param clock guest time (ns) */
   save(clock: number): ControllerStates & { pit?: PitState };
   /** @throws ChipsetError, KvmError */
@@ -59,6 +61,7 @@ export class KernelInterrupts implements KvmInterrupts {
   attach(): void {}
   beforeEntry(): void {}
   endOfInterrupt(): void {}
+  settle(): void {}
   reset(): void {
     this.#powerOn.restore(this.vm);
   }
@@ -170,6 +173,14 @@ export class SplitInterrupts implements KvmInterrupts {
 
   endOfInterrupt(vector: number): void {
     this.#controllers.ioApic.endOfInterrupt(vector);
+  }
+
+  settle(vcpus: readonly Vcpu[]): void {
+    const lapics = vcpus.map((vcpu) => vcpu.getLapic());
+    for (const entry of this.#controllers.ioApic.save().low) {
+      const vector = entry & 0xff;
+      if (entry & REMOTE_IRR && !lapics.some((lapic) => holds(lapic, vector))) this.endOfInterrupt(vector);
+    }
   }
 
   reset(): void {

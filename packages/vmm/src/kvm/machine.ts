@@ -204,6 +204,7 @@ export class KvmMachine implements Engine {
   save(): SavedHardware {
     if (this.vcpus.some((vcpu) => hasRunOut(vcpu.getLapic()))) this.#runALittle();
     for (let tries = 0; tries < MOST_TRIES && this.vcpus.some(isInException); tries++) this.#runALittle();
+    this.#interrupts.settle(this.vcpus);
     const clock = this.timers.now();
     const saved = this.#savedVcpus;
     return {
