@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { basename } from "node:path";
-import { main } from "./io/main.js";
+import { startImages } from "./start-images.js";
 
-main(process.argv.slice(2), basename(process.argv[1], ".cjs")).then((status) => {
+startImages("io", process.argv.slice(2), basename(process.argv[1], ".cjs")).then((status) => {
   process.exitCode = status;
 });

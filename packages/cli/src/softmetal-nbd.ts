@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { basename } from "node:path";
-import { main } from "./nbd/main.js";
+import { startImages } from "./start-images.js";
 
-main(process.argv.slice(2), basename(process.argv[1], ".cjs")).then((status) => {
+startImages("nbd", process.argv.slice(2), basename(process.argv[1], ".cjs")).then((status) => {
   process.exitCode = status;
 });

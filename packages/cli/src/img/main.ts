@@ -1,6 +1,5 @@
 import { CommandError, Context, Exit, messageOf, UsageError } from "./support/context.js";
 import { getopt } from "./support/getopt.js";
-import { startListingLocks } from "./support/system.js";
 import { OutputClosed, ProcessTerminal, type Terminal } from "./support/terminal.js";
 
 /** A subcommand: its arguments without its name; returns the exit status. */
@@ -54,7 +53,6 @@ async function dispatch(context: Context, argv: readonly string[]): Promise<numb
   const [name, ...args] = operands;
   if (!Object.hasOwn(COMMANDS, name)) throw new UsageError(`Command not found: ${name}`);
   if (args.some((arg) => arg === "-h" || arg === "--help")) return help(context);
-  if (name === "info") startListingLocks();
   const { run } = await COMMANDS[name]();
   return run(context, args);
 }

@@ -1,5 +1,5 @@
-import { readFile } from "node:fs";
 import { createRequire } from "node:module";
+import { readLockList } from "./lock-list.js";
 
 /**
  * System calls that Node does not offer: byte-range locks (QEMU's image locks), holes (SEEK_DATA, fallocate).
@@ -82,25 +82,20 @@ export interface ListedLock {
 
 let listing: Promise<string | undefined> | undefined;
 
-/** Starts to read the kernel's list of locks. It waits for all processors before it answers: the earlier, the better. */
-export function startListingLocks(): void {
-  listing = readLocks();
+/** Takes a reading of the list of locks that was begun earlier. */
+export function useLockList(list: Promise<string | undefined>): void {
+  listing = list;
 }
-
-const readLocks = () =>
-  new Promise<string | undefined>((resolve) => {
-    readFile("/proc/locks", "latin1", (error, text) => resolve(error ? undefined : text));
-  });
 
 /**
  * The open-file-description locks on a file, without any system call of our own; undefined where /proc is not. The first
- * time after `startListingLocks` as of then.
+ * time after `useLockList` as of then.
  */
 export async function listLocks(device: bigint, inode: bigint): Promise<ListedLock[] | undefined> {
   const started = listing;
   // A second look has to see what was locked since.
   listing = undefined;
-  const text = await (started ?? readLocks());
+  const text = await (started ?? readLockList());
   if (text === undefined) return undefined;
   const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & ~0xfffn);
   const minor = (device & 0xffn) | ((device >> 12n) & ~0xffn);
