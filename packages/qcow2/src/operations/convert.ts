@@ -95,12 +95,18 @@ class BufferPool {
   readonly #free: ArrayBuffer[] = [];
   constructor(readonly size: number) {}
   take(length: number): Uint8Array {
-    return new Uint8Array(this.#free.pop() ?? new ArrayBuffer(this.size), 0, length);
+    return new Uint8Array(this.#free.pop() ?? new ArrayBuffer(this.size + ALIGNMENT), ALIGNMENT, length);
   }
   give(bytes: Uint8Array): void {
     this.#free.push(bytes.buffer as ArrayBuffer);
   }
 }
+
+/**
+ * Large blocks of the C library start 16 bytes into a page. AMD's processors copy whole pages to such an address (REP MOVSB
+ * in the kernel's read) at less than half the speed; 48 bytes on, it is at the start of a cache line.
+ */
+const ALIGNMENT = 48;
 
 /** Requests of which only so many are under way at once. */
 class InFlight {
