@@ -1,10 +1,11 @@
 import type { Vcpu, Vm } from "@softmetal/kvm-binding";
 import { Cap, type Exit, Kvm, KvmError } from "@softmetal/kvm-binding";
-import { createMemory, RAM_BASE } from "@softmetal/x86-core";
+import { RAM_BASE } from "@softmetal/x86-core";
 import { type MachineConfig, type MachineEnd, MachineError } from "../api.js";
 import type { Engine, EngineEvents, Rest } from "../machine/engine.js";
 import { EventQueue } from "../machine/event-queue.js";
 import { loadMachine } from "../machine/load.js";
+import { allocateMemory, outOfMemory } from "../machine/memory.js";
 import { readModel } from "../machine/model.js";
 import { Platform } from "../machine/platform.js";
 import { SerialChannel } from "../machine/serial-channel.js";
@@ -87,7 +88,7 @@ export class KvmMachine implements Engine {
     try {
       this.#kvm = Kvm.open();
       this.vm = this.#kvm.createVm();
-      this.#memory = allocate(config.memory);
+      this.#memory = allocateMemory(config.memory);
       this.memory = new Uint8Array(this.#memory.buffer, RAM_BASE, config.memory);
       this.#prepareVm();
       this.#interrupts =
@@ -356,21 +357,6 @@ export class KvmMachine implements Engine {
     setInitialState(this.#boot, loadMachine(ram, this.#options.config, this.vcpus.length).cpu);
   }
 }
-
-function allocate(bytes: number): WebAssembly.Memory {
-  try {
-    return createMemory(bytes);
-  } catch (cause) {
-    throw outOfMemory(bytes, cause);
-  }
-}
-
-const outOfMemory = (bytes: number, cause: unknown) =>
-  new MachineError(
-    "out-of-memory",
-    `The host gave no ${Math.round(bytes / 1048576)} MiB for the guest's memory: choose less.`,
-    { cause },
-  );
 
 function creationFailure(error: unknown, memory: number): unknown {
   if (!(error instanceof KvmError)) return error;

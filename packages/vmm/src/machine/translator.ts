@@ -1,14 +1,6 @@
 import { ApicBus, LocalApic, type MsrValue } from "@softmetal/chipset";
-import {
-  type Bus,
-  Cpu,
-  createMemory,
-  type InterruptController,
-  RAM_BASE,
-  S,
-  type TimeSource,
-} from "@softmetal/x86-core";
-import { type MachineConfig, type MachineEnd, MachineError } from "../api.js";
+import { type Bus, Cpu, type InterruptController, RAM_BASE, S, type TimeSource } from "@softmetal/x86-core";
+import type { MachineConfig, MachineEnd } from "../api.js";
 import type { SavedHardware } from "../saved-state/hardware.js";
 import { loadProcessor, saveProcessor } from "../saved-state/processor.js";
 import { setInitialState } from "./cpu-state.js";
@@ -16,6 +8,7 @@ import type { Engine, EngineEvents, Rest } from "./engine.js";
 import { EventQueue } from "./event-queue.js";
 import { InterruptControllers } from "./interrupt-controllers.js";
 import { loadMachine } from "./load.js";
+import { allocateMemory } from "./memory.js";
 import { DEVICE_HOLE } from "./memory-map.js";
 import { readModel } from "./model.js";
 import { Platform } from "./platform.js";
@@ -57,7 +50,7 @@ export class TranslatorMachine implements Engine {
     this.#config = config;
     this.#events = events;
     const model = readModel(config.cpu);
-    const memory = allocate(config.memory);
+    const memory = allocateMemory(config.memory);
     this.#started = performance.now();
     const counted = config.time === "instructions";
     const now = counted
@@ -302,15 +295,6 @@ export class TranslatorMachine implements Engine {
     if (this.#apic.mode !== "xapic" || mmio.has(base) || base < DEVICE_HOLE) return;
     mmio.add(base, 0x1000, this.#apic, "local APIC");
     this.#apicAt = base;
-  }
-}
-
-function allocate(bytes: number): WebAssembly.Memory {
-  try {
-    return createMemory(bytes);
-  } catch (cause) {
-    const message = `The host gave no ${Math.round(bytes / 1048576)} MiB for the guest's memory: choose less.`;
-    throw new MachineError("out-of-memory", message, { cause });
   }
 }
 

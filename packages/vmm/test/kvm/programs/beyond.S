@@ -1,32 +1,6 @@
 # Instructions that KVM's emulator does not know, in 64-bit supervisor mode, and with operands in devices' memory, where
 # every KVM needs its emulator.
-        .code64
-        .text
-        jmp start
-finish: mov $0, %al
-        out %al, $0xf4
-1:      hlt
-        jmp 1b
-print_rax:
-        push %rax
-        push %rcx
-        mov $16, %ecx
-1:      rol $4, %rax
-        push %rax
-        and $15, %eax
-        cmp $10, %al
-        jb 2f
-        add $39, %al
-2:      add $48, %al
-        out %al, $0xe9
-        pop %rax
-        dec %ecx
-        jnz 1b
-        mov $10, %al
-        out %al, $0xe9
-        pop %rcx
-        pop %rax
-        ret
+        .include "print64.inc"
 
         .set nothing, 0xfed80000        # no device is there
         .set area, 0x20000

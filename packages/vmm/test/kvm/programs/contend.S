@@ -1,30 +1,16 @@
 # All processors, in 64-bit mode, count the same pair of numbers up and down by CMPXCHG16B, which must be atomic even
 # where KVM does not know it.
-        .code64
-        .text
-        jmp start
+        .include "print64.inc"
 
         .set trampoline, 0x9000
         .set apic, 0xfee00000
         .set ROUNDS, 200
 
-finish: mov $0, %al
-        out %al, $0xf4
-1:      hlt
-        jmp 1b
+# Prints EAX in hexadecimal and a space.
 print_eax:
+        shl $32, %rax
         mov $8, %ecx
-1:      rol $4, %eax
-        push %rax
-        and $15, %eax
-        cmp $10, %al
-        jb 2f
-        add $39, %al
-2:      add $48, %al
-        out %al, $0xe9
-        pop %rax
-        dec %ecx
-        jnz 1b
+        call print_digits
         mov $32, %al
         out %al, $0xe9
         ret
