@@ -8,7 +8,9 @@ import { describeKvm, interpreted } from "./support.js";
 /** Minutes for the boot. Without hardware support most of it is interpreted, at a million instructions a second. */
 const minutes = Number(process.env.SOFTMETAL_KVM_BOOT_MINUTES ?? 0);
 /** How far it is to get: without hardware support the boot goes on for a very long time. */
-const goal = process.env.SOFTMETAL_KVM_BOOT_GOAL ?? (interpreted ? "Switched to clocksource kvm-clock" : "Run /init as init process");
+const goal =
+  process.env.SOFTMETAL_KVM_BOOT_GOAL ??
+  (interpreted ? "Switched to clocksource kvm-clock" : "Run /init as init process");
 
 if (minutes === 0) console.warn("*** SKIPPED: booting Debian's kernel in KVM: set SOFTMETAL_KVM_BOOT_MINUTES");
 
