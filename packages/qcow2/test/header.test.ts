@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { decodeUtf8, encodeUtf8 } from "../src/format/binary.js";
 import { decodeHeader, encodeHeader } from "../src/format/header.js";
 import { refcountCodec } from "../src/format/refcounts.js";
 import { createQcow2, MemoryFile, openQcow2, Qcow2Error } from "../src/index.js";
@@ -32,6 +33,27 @@ describe("the header", () => {
     expect(header.otherExtensions.at(-1)).toEqual({ type: 0x12345678, data: new Uint8Array([1, 2, 3, 4, 5]) });
     expect(header.unknownFields).toEqual(new Uint8Array([9, 8, 7, 6, 5, 4, 3, 2]));
     expect(header).toMatchObject({ backingFile: "somewhere/base.img", backingFormat: "raw", nbSnapshots: 1 });
+  });
+
+  it("keeps names that are not UTF-8 when they are written anew", async () => {
+    const file = await image();
+    const latin = new Uint8Array([
+      0x2f, 0xe9, 0x74, 0xe9, 0xed, 0xa0, 0x80, 0xc3, 0xa9, 0xf4, 0x90, 0xff, 0xef, 0xbb, 0xbf,
+    ]);
+    edit(file, (header) => {
+      header.backingFile = decodeUtf8(latin);
+    });
+    const opened = await openQcow2(file, { backing: "none" });
+    await opened.createSnapshot({ name: decodeUtf8(latin) });
+    await opened.createSnapshot({ name: "writes the table anew" });
+    await opened.createBitmap("writes the header anew");
+    await opened.close();
+    const bytes = Buffer.from(file.bytes());
+    const at = Number(bytes.readBigUInt64BE(8));
+    expect(new Uint8Array(bytes.subarray(at, at + bytes.readUInt32BE(16)))).toEqual(latin);
+    const table = Number(bytes.readBigUInt64BE(64));
+    const name = table + 40 + bytes.readUInt32BE(table + 36) + bytes.readUInt16BE(table + 12);
+    expect(new Uint8Array(bytes.subarray(name, name + bytes.readUInt16BE(table + 14)))).toEqual(latin);
   });
 
   it("an unknown incompatible feature is refused, by the name the image gives it", async () => {
@@ -111,6 +133,23 @@ describe("the header", () => {
       { size: -1 },
     ] as const) {
       await expect(image(options), JSON.stringify(options)).rejects.toMatchObject({ code: "invalid-argument" });
+    }
+  });
+});
+
+describe("names", () => {
+  it("survive decoding and encoding whatever their bytes are", () => {
+    const next = random(5);
+    const leads = [0x41, 0x80, 0xa0, 0xbf, 0xc1, 0xc3, 0xe0, 0xe9, 0xed, 0xef, 0xf0, 0xf4, 0xf5, 0xff];
+    for (let i = 0; i < 3000; i++) {
+      const bytes = Uint8Array.from({ length: next(12) }, () =>
+        next(4) === 0 ? next(256) : leads[next(leads.length)],
+      );
+      expect(encodeUtf8(decodeUtf8(bytes)), Buffer.from(bytes).toString("hex")).toEqual(bytes);
+    }
+    for (const text of ["", "plain", "été", "\ufeffx", "日本 𝒳"]) {
+      expect(encodeUtf8(text)).toEqual(new TextEncoder().encode(text));
+      expect(decodeUtf8(new TextEncoder().encode(text))).toBe(text);
     }
   });
 });

@@ -1,4 +1,4 @@
-import { roundUp } from "../format/binary.js";
+import { encodeUtf8, roundUp } from "../format/binary.js";
 import { BITMAP_FLAG, BITMAP_TYPE_DIRTY, type BitmapEntry } from "../format/bitmap-directory.js";
 import { MAX_BITMAP_NAME, MAX_BITMAP_TABLE_ENTRIES, MAX_BITMAPS } from "../format/constants.js";
 import type { ChangeObserver, ImageCore } from "../image/core.js";
@@ -65,7 +65,7 @@ export class BitmapStore implements ChangeObserver {
     const core = this.#core;
     const { header } = core;
     if (header.version < 3) core.fail("unsupported", "bitmaps need version 3");
-    const nameBytes = new TextEncoder().encode(name).length;
+    const nameBytes = encodeUtf8(name).length;
     if (nameBytes === 0 || nameBytes > MAX_BITMAP_NAME)
       core.fail("invalid-argument", "bitmap name has 1 to 1023 bytes");
     const granularity = options.granularity ?? Math.max(4096, Math.min(65536, core.geometry.clusterSize));

@@ -110,10 +110,47 @@ export function roundDown(value: number, unit: number): number {
   return Math.floor(value / unit) * unit;
 }
 
+/** A byte that is not UTF-8 becomes this plus its value: a lone surrogate, which UTF-8 cannot hold itself. */
+const ESCAPE = 0xdc00;
+const ESCAPED = /[\udc80-\udcff]/u;
+const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Decodes names. Any bytes survive `encodeUtf8(decodeUtf8(bytes))`, also those of other encodings. */
 export function decodeUtf8(data: Uint8Array): string {
-  return new TextDecoder().decode(data);
+  try {
+    return strict.decode(data);
+  } catch {
+    let text = "";
+    for (let at = 0; at < data.length; ) {
+      const length = sequenceLength(data, at);
+      text += length === 0 ? String.fromCharCode(ESCAPE + data[at]) : strict.decode(data.subarray(at, at + length));
+      at += Math.max(1, length);
+    }
+    return text;
+  }
+}
+
+/** Bytes of the character at `at`; 0 when it is none. Unicode Standard, table 3-7. */
+function sequenceLength(data: Uint8Array, at: number): number {
+  const lead = data[at];
+  if (lead < 0x80) return 1;
+  if (lead < 0xc2 || lead > 0xf4) return 0;
+  const length = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+  const least = lead === 0xe0 ? 0xa0 : lead === 0xf0 ? 0x90 : 0x80;
+  const most = lead === 0xed ? 0x9f : lead === 0xf4 ? 0x8f : 0xbf;
+  const second = data[at + 1];
+  if (!(second >= least && second <= most)) return 0;
+  for (let i = at + 2; i < at + length; i++) if ((data[i] & 0xc0) !== 0x80) return 0;
+  return at + length <= data.length ? length : 0;
 }
 
 export function encodeUtf8(text: string): Uint8Array {
-  return new TextEncoder().encode(text);
+  const encoder = new TextEncoder();
+  if (!ESCAPED.test(text)) return encoder.encode(text);
+  const data: number[] = [];
+  for (const character of text) {
+    if (ESCAPED.test(character)) data.push(character.charCodeAt(0) - ESCAPE);
+    else data.push(...encoder.encode(character));
+  }
+  return new Uint8Array(data);
 }

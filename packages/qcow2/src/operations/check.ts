@@ -30,6 +30,7 @@ export async function check(core: ImageCore, bitmaps: BitmapStore, options: Chec
   report.corruptions += damagedSnapshots;
   if (damagedSnapshots > 0 && mode === "all") {
     await rewriteSnapshots(core);
+    await mendFlags(core, bitmaps);
     report.corruptionsFixed += damagedSnapshots;
   }
   if (mode !== "none" && report.remaining === 0 && report.checkErrors === 0) await clearBits(core);
@@ -84,6 +85,18 @@ async function rewriteSnapshots(core: ImageCore): Promise<void> {
     core,
     core.snapshots.map((entry) => ({ ...entry, diskSize: entry.diskSize ?? core.header.size })),
   );
+  await core.flush();
+}
+
+/**
+ * The damaged snapshot table may have lain over other clusters, which have one reference less since it was given up:
+ * what was counted twice is owned now.
+ */
+async function mendFlags(core: ImageCore, bitmaps: BitmapStore): Promise<void> {
+  const quiet = new CheckReport({ maxMessages: 0 });
+  const counts = await countReferences(core, bitmaps, quiet);
+  const blocks = await countRefcountBlocks(core, quiet, counts, "none");
+  await checkCopied(core, blocks, counts, quiet, "all");
   await core.flush();
 }
 

@@ -1,6 +1,6 @@
 import { LuksVolume } from "../crypto/luks.js";
 import type { Disk } from "../disk.js";
-import { roundUp } from "../format/binary.js";
+import { encodeUtf8, roundUp } from "../format/binary.js";
 import { resolveCreateOptions } from "../image/create.js";
 import { Qcow2Image } from "../image/image.js";
 import type { Qcow2CreateOptions } from "../image/types.js";
@@ -79,7 +79,7 @@ function bitmapBytes(image: Qcow2Image, clusterSize: number): number {
     const data = Math.ceil(Math.ceil(image.size / granularity) / 8);
     const clusters = Math.ceil(data / clusterSize);
     bytes += clusters * clusterSize + roundUp(clusters * 8, clusterSize);
-    directory += roundUp(24 + new TextEncoder().encode(name).length, 8);
+    directory += roundUp(24 + encodeUtf8(name).length, 8);
   }
   return bytes + roundUp(directory, clusterSize);
 }

@@ -1,4 +1,4 @@
-import { roundUp } from "../format/binary.js";
+import { encodeUtf8, roundUp } from "../format/binary.js";
 import { MAX_SNAPSHOTS } from "../format/constants.js";
 import { COMPRESSED_HIGH, COPIED_HIGH } from "../format/entries.js";
 import type { SnapshotEntry } from "../format/snapshot-table.js";
@@ -22,7 +22,7 @@ export async function createSnapshot(
   if (core.snapshots.length >= MAX_SNAPSHOTS) core.fail("conflict", "the image has as many snapshots as it can have");
   const id = options.id ?? nextId(core.snapshots);
   if (core.snapshots.some((snapshot) => snapshot.id === id)) core.fail("exists", `a snapshot with id ${id} exists`);
-  if (new TextEncoder().encode(options.name).length > 65535 || new TextEncoder().encode(id).length > 65535) {
+  if (encodeUtf8(options.name).length > 65535 || encodeUtf8(id).length > 65535) {
     core.fail("invalid-argument", "snapshot name or id is too long");
   }
   await core.start(false);
