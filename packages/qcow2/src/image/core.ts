@@ -158,6 +158,11 @@ export class ImageCore implements RefcountOwner {
       this.fail("invalid-argument", `impossible range ${offset}+${length}`);
     }
     if (offset + length > limit) this.fail("out-of-range", `${offset}+${length} is beyond the end at ${limit}`);
+    this.checkUnlocked();
+  }
+
+  /** @throws Qcow2Error "passphrase-required" when guest data cannot be read and written */
+  checkUnlocked(): void {
     if (this.locked) this.fail("passphrase-required", "image is encrypted and was opened without its passphrase");
   }
 

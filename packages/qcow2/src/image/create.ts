@@ -92,6 +92,7 @@ export async function createQcow2(file: RandomAccessFile, options: Qcow2CreateOp
   new DataView(start.buffer).setUint32(clusterSize + 4, 2 * clusterSize);
   const codec = refcountCodec(refcountOrder);
   for (let i = 0; i < 3; i++) codec.set(start.subarray(2 * clusterSize), i, 1);
+  await external?.file.truncate(0);
   await file.truncate(0);
   await file.write(start, 0);
   const image = await openQcow2(keepOpen(file), {
@@ -105,7 +106,6 @@ export async function createQcow2(file: RandomAccessFile, options: Qcow2CreateOp
   try {
     const { core } = image;
     if (options.encryption !== undefined) await createImageCipher(core, options.encryption);
-    await external?.file.truncate(0);
     const raw = external?.raw ? "metadata" : "off";
     if (options.preallocation !== undefined && options.preallocation !== "off") {
       await image.resize(size, { preallocation: options.preallocation });

@@ -1,5 +1,6 @@
 import { Qcow2Error } from "../errors.js";
 import type { MaybePromise, RandomAccessFile } from "../file.js";
+import { fillZeros } from "../zeros.js";
 
 /** The image file as the rest of the library sees it: reads past the end give zeros, failures are typed. */
 export class HostFile {
@@ -70,6 +71,19 @@ export class HostFile {
   punchHole(offset: number, length: number): MaybePromise<void> {
     if (offset >= this.end || this.file.punchHole === undefined) return;
     return this.#guard("punch a hole", offset, () => this.file.punchHole!(offset, Math.min(length, this.end - offset)));
+  }
+
+  /** Writes zeros to [offset, end), which extends the file. */
+  async writeZeros(offset: number, end: number): Promise<void> {
+    await fillZeros({ write: (data, at) => this.write(data, at) }, offset, end);
+  }
+
+  /** Makes [offset, end) read as zeros as far as the file goes; storage behind it may be given up. */
+  async clear(offset: number, end: number): Promise<void> {
+    const stop = Math.min(end, this.end);
+    if (stop <= offset) return;
+    if (this.file.punchHole === undefined) await this.writeZeros(offset, stop);
+    else await this.punchHole(offset, stop - offset);
   }
 
   #guard(verb: string, offset: number, action: () => MaybePromise<void>): MaybePromise<void> {

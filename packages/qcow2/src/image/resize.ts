@@ -64,7 +64,11 @@ async function grow(core: ImageCore, zeroer: Zeroer, size: number, preallocation
     // What lies behind the old end, in its last cluster or in the backing file, must not become visible.
     await zeroer.overwrite(old, Math.min(size, roundUp(old, geometry.clusterSize)));
     if (backing !== undefined && backing.size > old) await zeroer.zeroUnlocked(old, Math.min(size, backing.size));
-    if (core.hasDataFile && core.data.end < size) await core.data.truncate(size);
+    if (core.hasDataFile) {
+      // A raw data file shows what lies behind the old end of the disk.
+      if (core.dataFileRaw) await core.data.clear(old, size);
+      await core.data.extend(size);
+    }
     await preallocate(core, old, size, preallocation);
     await core.flush();
   } catch (error) {

@@ -89,6 +89,7 @@ export class Writer {
   /** The same for callers that hold an exclusive lock on all clusters touched. */
   async writeUnlocked(data: Uint8Array, offset: number): Promise<void> {
     const core = this.#core;
+    core.checkUnlocked();
     core.observer?.changed(offset, data.length);
     if (core.cipher !== undefined && (offset % SECTOR !== 0 || data.length % SECTOR !== 0)) {
       const from = roundDown(offset, SECTOR);

@@ -2,6 +2,7 @@ import type { Disk, DiskResizeOptions, Extent, WriteZeroesOptions } from "../dis
 import { Qcow2Error } from "../errors.js";
 import type { RandomAccessFile } from "../file.js";
 import { HostFile } from "../image/host.js";
+import { fillZeros } from "../zeros.js";
 
 export interface RawOpenOptions {
   readonly readOnly?: boolean;
@@ -12,8 +13,6 @@ export interface RawOpenOptions {
   /** "unsafe" never flushes the file. */
   readonly cache?: "writeback" | "unsafe";
 }
-
-const ZEROS = new Uint8Array(1024 * 1024);
 
 /** A file that is the disk, byte for byte. */
 export class RawDisk implements Disk {
@@ -60,9 +59,7 @@ export class RawDisk implements Disk {
       await this.#host.punchHole(offset + this.#offset, length);
       return;
     }
-    for (let done = 0; done < length; done += ZEROS.length) {
-      await this.#host.write(ZEROS.subarray(0, Math.min(ZEROS.length, length - done)), offset + this.#offset + done);
-    }
+    await this.#host.writeZeros(offset + this.#offset, offset + this.#offset + length);
   }
 
   async discard(offset: number, length: number): Promise<void> {
@@ -151,11 +148,4 @@ export async function preallocate(
   if (mode === "off" || end <= offset) return;
   if (mode === "falloc" && file.allocate !== undefined) await file.allocate(offset, end - offset);
   else await fillZeros(file, offset, end);
-}
-
-/** Writes zeros, so that storage is there. */
-export async function fillZeros(file: Pick<RandomAccessFile, "write">, offset: number, end: number): Promise<void> {
-  for (let at = offset; at < end; at += ZEROS.length) {
-    await file.write(ZEROS.subarray(0, Math.min(ZEROS.length, end - at)), at);
-  }
 }
