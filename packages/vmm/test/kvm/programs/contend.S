@@ -1,9 +1,10 @@
 # All processors, in 64-bit mode, count the same pair of numbers up and down by CMPXCHG16B, which must be atomic even
 # where KVM does not know it.
         .include "print64.inc"
+        .include "processors.inc"
 
-        .set trampoline, 0x9000
         .set apic, 0xfee00000
+
         .set ROUNDS, 200
 
 # Prints EAX in hexadecimal and a space.
@@ -21,20 +22,9 @@ start:
         mov $0x7000, %esp
         mov %cr3, %rax
         mov %eax, trampoline_cr3
-        mov $ap, %esi
-        mov $trampoline, %edi
-        mov $(ap_end - ap), %ecx
-        rep movsb
         mov $apic, %ebx
         movl $0x1ff, 0xf0(%rbx)
-        # To all but this one: INIT, then two SIPIs.
-        movl $0xc4500, 0x300(%rbx)
-        mov $10, %ecx
-1:      in $0x61, %al
-        dec %ecx
-        jnz 1b
-        movl $0xc4600 + (trampoline >> 12), 0x300(%rbx)
-        movl $0xc4600 + (trampoline >> 12), 0x300(%rbx)
+        start_processors ap, ap_end, 0x300(%rbx)
         call count
 2:      pause
         cmpl $CPUS, done

@@ -1,10 +1,8 @@
 # Messages between local APICs, and level-triggered interrupts of devices, to the last of CPUS processors (which is this
 # one when there is one): physical, logical and lowest-priority destinations, NMI. Says the same however many there are.
         .include "print32.inc"
+        .include "processors32.inc"
 
-        .set trampoline, 0x9000
-        .set gdt_register, 0x5000
-        .set stacks, 0x20000
         .set target, CPUS - 1
         .set everybody, (1 << CPUS) - 1
 
@@ -12,7 +10,6 @@ start:
         cli
         cld
         mov $0x7000, %esp
-        sgdt gdt_register
         lidt idt_pointer
         gate 2, nmi
         gate 0x50, message
@@ -22,20 +19,9 @@ start:
         mov $0xff, %al
         out %al, $0x21
         out %al, $0xa1
-        mov $trampoline_code, %esi
-        mov $trampoline, %edi
-        mov $(trampoline_end - trampoline_code), %ecx
-        rep movsb
         call prepare
         .if CPUS > 1
-        # To all but this one: INIT, then two SIPIs.
-        movl $0xc4500, apic + 0x300
-        mov $10, %ecx
-1:      in $0x61, %al
-        dec %ecx
-        jnz 1b
-        movl $0xc4600 + (trampoline >> 12), apic + 0x300
-        movl $0xc4600 + (trampoline >> 12), apic + 0x300
+        start_processors32
         .endif
         mov $CPUS, %ebx
         mov $online, %esi
@@ -211,27 +197,7 @@ clock:  push %eax
 spurious:
         return_from_interrupt
 
-        .code16
-trampoline_code:
-        cli
-        xor %ax, %ax
-        mov %ax, %ds
-        lgdtl gdt_register
-        mov %cr0, %eax
-        or $1, %al
-        mov %eax, %cr0
-        ljmpl $0x10, $other
-trampoline_end:
-        .code32
-other:  mov $0x18, %eax
-        mov %eax, %ds
-        mov %eax, %es
-        mov %eax, %ss
-        mov apic + 0x20, %esp
-        shr $12, %esp
-        add $(stacks + 0x1000), %esp
-        lidt idt_pointer
-        call prepare
+joined: call prepare
 1:      sti
         hlt
         jmp 1b

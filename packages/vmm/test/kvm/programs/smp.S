@@ -1,7 +1,7 @@
 # Starts the other processors by INIT and SIPI. Each says its APIC ID, uses devices, counts, and is interrupted by an IPI.
         .include "print32.inc"
+        .include "processors.inc"
 
-        .set trampoline, 0x9000
         .set started, 0x5000
         .set stopped, 0x5004
         .set lock, 0x5008
@@ -10,22 +10,11 @@ start:
         cli
         cld
         mov $0x7000, %esp
-        mov $ap, %esi
-        mov $trampoline, %edi
-        mov $(ap_end - ap), %ecx
-        rep movsb
         movl $0, started
         movl $0, stopped
         movl $0, lock
         movl $0x1ff, apic + 0xf0
-        # To all but this one: INIT, then two SIPIs.
-        movl $0xc4500, apic + 0x300
-        mov $10, %ecx
-1:      in $0x61, %al
-        dec %ecx
-        jnz 1b
-        movl $0xc4600 + (trampoline >> 12), apic + 0x300
-        movl $0xc4600 + (trampoline >> 12), apic + 0x300
+        start_processors ap, ap_end
         mov $CPUS - 1, %eax
 2:      pause
         cmp %eax, started

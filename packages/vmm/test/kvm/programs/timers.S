@@ -2,19 +2,16 @@
 # RTC (R, level), which goes to the last of CPUS processors. Each interrupt prints its letter and number. Ends when each has
 # come LAST times.
         .include "print32.inc"
+        .include "processors32.inc"
 
         .ifndef LAST
         .set LAST, 0x20
         .endif
 
-        .set trampoline, 0x9000
-        .set gdt_register, 0x5000
-
 start:
         cli
         cld
         mov $0x7000, %esp
-        sgdt gdt_register
         lidt idt_pointer
         gate 0x30, pit
         gate 0x31, local
@@ -25,18 +22,7 @@ start:
         out %al, $0x21
         out %al, $0xa1
         .if CPUS > 1
-        mov $trampoline_code, %esi
-        mov $trampoline, %edi
-        mov $(trampoline_end - trampoline_code), %ecx
-        rep movsb
-        # To all but this one: INIT, then two SIPIs.
-        movl $0xc4500, apic + 0x300
-        mov $10, %ecx
-1:      in $0x61, %al
-        dec %ecx
-        jnz 1b
-        movl $0xc4600 + (trampoline >> 12), apic + 0x300
-        movl $0xc4600 + (trampoline >> 12), apic + 0x300
+        start_processors32
 2:      pause
         cmpl $(CPUS - 1), others
         jb 2b
@@ -109,27 +95,7 @@ clock:  push %eax
 spurious:
         return_from_interrupt
 
-        .code16
-trampoline_code:
-        cli
-        xor %ax, %ax
-        mov %ax, %ds
-        lgdtl gdt_register
-        mov %cr0, %eax
-        or $1, %al
-        mov %eax, %cr0
-        ljmpl $0x10, $other
-trampoline_end:
-        .code32
-other:  mov $0x18, %eax
-        mov %eax, %ds
-        mov %eax, %es
-        mov %eax, %ss
-        mov apic + 0x20, %esp
-        shr $12, %esp
-        add $0x21000, %esp
-        lidt idt_pointer
-        movl $0x1ff, apic + 0xf0
+joined: movl $0x1ff, apic + 0xf0
         lock incl others
 4:      sti
         hlt
