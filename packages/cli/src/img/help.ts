@@ -10,6 +10,7 @@ Disk image utility with the command line of qemu-img
 
     '-h', '--help'       display this help and exit
     '-V', '--version'    output version information and exit
+    '-T', '--trace'      accepted for compatibility
 
 Commands:
   amend [--object objectdef] [--image-opts] [-p] [-q] [-f fmt] [-t cache] [--force] -o options filename

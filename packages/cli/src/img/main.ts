@@ -1,4 +1,4 @@
-import { CommandError, Context, Exit, messageOf, UsageError } from "./support/context.js";
+import { CommandError, Context, Exit, HelpWanted, messageOf, UsageError } from "./support/context.js";
 import { getopt } from "./support/getopt.js";
 import { OutputClosed, ProcessTerminal, type Terminal } from "./support/terminal.js";
 
@@ -32,7 +32,10 @@ export async function main(
 ): Promise<number> {
   const context = new Context(programName, terminal);
   try {
-    return await dispatch(context, argv);
+    return await dispatch(context, argv).catch((error: unknown) => {
+      if (error instanceof HelpWanted) return help(context);
+      throw error;
+    });
   } catch (error) {
     return report(context, error);
   }
@@ -45,14 +48,16 @@ async function dispatch(context: Context, argv: readonly string[]): Promise<numb
     long: { help: { key: "h", value: false }, version: { key: "V", value: false }, trace: { key: "T", value: true } },
     stopAtOperand: true,
   });
-  for (const { key } of options) {
+  for (const { key, value } of options) {
     if (key === "h") return help(context);
     if (key === "V") return version(context);
+    // There are no events to list.
+    if (value === "help" || value === "?") return 0;
+    (await import("./support/common.js")).warnTrace(context, value);
   }
   if (operands.length === 0) return 0;
   const [name, ...args] = operands;
   if (!Object.hasOwn(COMMANDS, name)) throw new UsageError(`Command not found: ${name}`);
-  if (args.some((arg) => arg === "-h" || arg === "--help")) return help(context);
   const { run } = await COMMANDS[name]();
   return run(context, args);
 }

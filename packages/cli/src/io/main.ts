@@ -1,6 +1,6 @@
 import { report } from "../img/main.js";
 import { Arguments, warnTrace } from "../img/support/common.js";
-import { CommandError, Context, UsageError } from "../img/support/context.js";
+import { CommandError, Context, HelpWanted, UsageError } from "../img/support/context.js";
 import { flag, getopt, type ParsedOptions, valued } from "../img/support/getopt.js";
 import { ProcessTerminal, type Terminal } from "../img/support/terminal.js";
 import { Complaint, Misuse } from "./requests.js";
@@ -77,14 +77,14 @@ async function exercise(session: Session, argv: readonly string[]): Promise<numb
       },
     });
   } catch (error) {
+    if (error instanceof HelpWanted) {
+      context.out(USAGE.replaceAll("%program%", context.program));
+      return 0;
+    }
     if (!(error instanceof UsageError)) throw error;
     context.error(error.standard);
     context.terminal.err(USAGE.replaceAll("%program%", context.program));
     return 1;
-  }
-  if (options.has("h")) {
-    context.out(USAGE.replaceAll("%program%", context.program));
-    return 0;
   }
   if (options.has("V")) {
     const { COMPATIBLE_VERSION } = await import("../img/help.js");

@@ -1,6 +1,6 @@
 import { report } from "../img/main.js";
 import { Arguments } from "../img/support/common.js";
-import { CommandError, Context, UsageError } from "../img/support/context.js";
+import { CommandError, Context, HelpWanted, UsageError } from "../img/support/context.js";
 import { ProcessTerminal, type Terminal } from "../img/support/terminal.js";
 import { FORKED, readSettings, SPEC } from "./options.js";
 
@@ -70,13 +70,13 @@ async function start(context: Context, argv: string[]): Promise<number> {
   try {
     options = new Arguments(context, argv, SPEC);
   } catch (error) {
+    if (error instanceof HelpWanted) {
+      context.out(USAGE.replaceAll("%program%", context.program));
+      return 0;
+    }
     if (!(error instanceof UsageError)) throw error;
     const more = `Try \`${context.program} --help' for more information.`;
     throw new CommandError(`${error.standard}\n${context.program}: ${more}`);
-  }
-  if (options.has("h")) {
-    context.out(USAGE.replaceAll("%program%", context.program));
-    return 0;
   }
   if (options.has("V")) {
     const { COMPATIBLE_VERSION } = await import("../img/help.js");

@@ -31,6 +31,9 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
     },
   });
   const cache = benchCache(options.value("t"));
+  const aio = options.value("i");
+  if (aio !== undefined && !["threads", "native", "io_uring"].includes(aio))
+    throw new CommandError(`Invalid aio option: ${aio}`);
   const plan = readPlan(context, options);
   if (options.operands.length !== 1) throw new UsageError("Expecting one image file name");
   const { write, depth, flushInterval } = plan;
@@ -92,7 +95,7 @@ function readPlan(context: Context, options: Arguments): Plan {
     count: number("c", "request count", 75_000, 2147483647),
     depth: number("d", "queue depth", 64, 2147483647),
     bytes,
-    step: size("S", "step size", bytes) || bytes,
+    step: size("S", "step_size", bytes) || bytes,
     offset: offsetText === undefined ? 0 : sizeArgument(context, "offset", offsetText),
     write: options.has("w"),
     flushInterval: number("flush-interval", "flush interval", 0, 2147483647),

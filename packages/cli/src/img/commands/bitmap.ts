@@ -30,8 +30,7 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
     (ACTIONS as readonly string[]).includes(option.key),
   );
   const granularity = options.value("g");
-  const bytes = granularity === undefined ? undefined : sizeArgument(context, "granularity", granularity, 1n);
-  if (options.operands.length !== 2) throw new CommandError("Expecting filename and bitmap name");
+  const bytes = granularity === undefined ? undefined : sizeArgument(context, "granularity", granularity) || undefined;
   if (actions.length === 0) {
     throw new CommandError("Need at least one of --add, --remove, --clear, --enable, --disable, or --merge");
   }
@@ -39,6 +38,7 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
   if (options.has("F") && !options.has("b")) throw new CommandError("-F only supported with -b");
   if (options.has("b") && !options.has("merge"))
     throw new CommandError("Merge bitmap source file only supported with --merge");
+  if (options.operands.length !== 2) throw new CommandError("Expecting filename and bitmap name");
   const [filename, bitmap] = options.operands;
   const image = await openImage(context, {
     filename,

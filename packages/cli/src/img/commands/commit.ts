@@ -5,6 +5,7 @@ import { flag } from "../support/getopt.js";
 import { imageInfo } from "../support/image-info.js";
 import { type OpenImage, openImage } from "../support/open.js";
 import { ProgressLine } from "../support/progress.js";
+import { sizeArgument } from "../support/sizes.js";
 
 /** `commit`: writes what an overlay holds into its backing file, or one further down. */
 export async function run(context: Context, args: readonly string[]): Promise<number> {
@@ -16,6 +17,8 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
   const [filename] = options.operands;
   const cache = cacheMode(options.value("t"));
   const quiet = options.has("q");
+  const rate = options.value("r");
+  if (rate !== undefined) sizeArgument(context, "rate limit", rate);
   const imageOpts = options.has("image-opts");
   const base = options.value("b");
   // The whole chain has to be readable before any of it is opened for writing.

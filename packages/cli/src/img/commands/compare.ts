@@ -42,8 +42,8 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
 }
 
 async function openOne(context: Context, options: Arguments, index: 0 | 1): Promise<OpenImage> {
-  const cache = cacheMode(options.value("T"), "source cache");
   try {
+    const cache = cacheMode(options.value("T"), "source cache");
     return await openImage(context, {
       filename: options.operands[index],
       format: options.value(index === 0 ? "f" : "F"),

@@ -1,5 +1,5 @@
 import type { Disk } from "@softmetal/qcow2";
-import { Arguments, cacheMode, FORCE_SHARE, IMAGE_OPTS, OBJECT, snapshotParameter } from "../support/common.js";
+import { Arguments, cacheMode, FORCE_SHARE, IMAGE_OPTS, OBJECT } from "../support/common.js";
 import { CommandError, type Context, ioErrorText, messageOf } from "../support/context.js";
 import { requestStart } from "../support/copy-requests.js";
 import { createImage } from "../support/create.js";
@@ -17,6 +17,7 @@ import { nestOptions, type OptionTree } from "../support/keyval.js";
 import { type OpenImage, openImage } from "../support/open.js";
 import { ProgressLine } from "../support/progress.js";
 import { sizeArgument } from "../support/sizes.js";
+import { checkSnapshotParameter, openSnapshotSource } from "../support/snapshot-source.js";
 import { copySource, explained } from "../support/sources.js";
 
 const SPARSE_LIMIT = 16 << 20;
@@ -29,7 +30,6 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
     short: "hf:O:B:CcF:o:l:S:pt:T:qnm:WUr:",
     long: {
       help: flag("h"),
-      "source-image-opts": flag("image-opts"),
       "target-image-opts": flag("target-image-opts"),
       "target-is-zero": flag("target-is-zero"),
       salvage: flag("salvage"),
@@ -40,6 +40,7 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
       ...FORCE_SHARE,
     },
   });
+  checkSnapshotParameter(context, options.value("l"));
   const settings = readSettings(context, options);
   const sources = options.operands.slice(0, -1);
   const output = options.operands.at(-1);
@@ -53,6 +54,7 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
   const opened: OpenImage[] = [];
   try {
     for (const filename of sources) opened.push(await openSource(context, options, filename, settings.sourceCache));
+    cacheMode(options.value("t"));
     await convert(context, options, settings, opened, output, progress);
   } finally {
     for (const image of opened) await image.close();
@@ -65,7 +67,6 @@ interface Settings {
   readonly format: string;
   readonly sparse: number;
   readonly rateLimit: number | undefined;
-  readonly cache: string;
   readonly sourceCache: string | undefined;
 }
 
@@ -87,7 +88,6 @@ function readSettings(context: Context, options: Arguments): Settings {
       `Invalid number of coroutines. Allowed number of coroutines is between 1 and ${MAX_COROUTINES}`,
     );
   }
-  const cache = cacheMode(options.value("t")) ?? "unsafe";
   const sourceCache = cacheMode(options.value("T"), "source cache");
   const rate = options.value("r");
   if (options.has("C")) {
@@ -98,6 +98,7 @@ function readSettings(context: Context, options: Arguments): Settings {
   if (options.has("target-image-opts") && !options.has("n")) {
     throw new CommandError("--target-image-opts requires use of -n flag");
   }
+  if (options.has("n") && options.has("o")) throw new CommandError("-o has no effect when skipping image creation");
   if (options.has("target-is-zero") && !options.has("n"))
     throw new CommandError("--target-is-zero requires use of -n flag");
   if (options.has("skip-broken-bitmaps") && !options.has("bitmaps")) {
@@ -107,7 +108,6 @@ function readSettings(context: Context, options: Arguments): Settings {
     format: options.value("O") ?? "raw",
     sparse,
     rateLimit: rate === undefined ? undefined : Math.max(1, sizeArgument(context, "rate limit", rate)),
-    cache,
     sourceCache,
   };
 }
@@ -125,22 +125,7 @@ async function openSource(
     forceShare: options.has("U"),
     cache,
   };
-  const parameter = options.value("l");
-  if (parameter === undefined) return openImage(context, request);
-  const { id, name, any } = snapshotParameter(parameter);
-  const missing = new CommandError("Failed to load snapshot: Can't find snapshot");
-  const look = await openImage(context, { ...request, noBacking: true, metadataOnly: true });
-  let found: string | undefined;
-  try {
-    const snapshots = (await look.qcow2?.info())?.snapshots ?? [];
-    found = snapshots.find((s) =>
-      any !== undefined ? s.id === any || s.name === any : (id ?? s.id) === s.id && (name ?? s.name) === s.name,
-    )?.id;
-  } finally {
-    await look.close();
-  }
-  if (found === undefined) throw missing;
-  return openImage(context, { ...request, snapshot: found });
+  return openSnapshotSource(context, request, options.value("l"));
 }
 
 async function convert(
@@ -179,7 +164,7 @@ async function convert(
     format: imageOpts ? undefined : outputFormat,
     extra: keys,
     write: true,
-    cache: settings.cache,
+    cache: options.value("t") ?? "unsafe",
     noBacking: backing !== undefined,
     discard: true,
   });

@@ -13,17 +13,17 @@ import {
 import { fileOptions, resolveBacking } from "../support/filename.js";
 import { flag } from "../support/getopt.js";
 import { openImage } from "../support/open.js";
-import { sizeArgument } from "../support/sizes.js";
+import { exactSizeArgument } from "../support/sizes.js";
 
 /** `create`: makes an empty image. */
 export async function run(context: Context, args: readonly string[]): Promise<number> {
-  const parsed = new Arguments(context, args, { short: "F:b:f:ho:qu6", long: { help: flag("h"), ...OBJECT } });
+  const parsed = new Arguments(context, args, { short: "F:b:f:ho:qu", long: { help: flag("h"), ...OBJECT } });
   const [filename, sizeText, ...extra] = parsed.operands;
   const format = parsed.value("f") ?? "raw";
   const given = optionLists(parsed.all("o"));
   if (given.some(wantsHelp)) {
     if (!isFormat(format)) throw new CommandError(`Unknown file format '${format}'`);
-    const rows = optionRows(format, "create", filename !== undefined);
+    const rows = optionRows(format, "create", filename !== undefined && isHostFile(filename));
     printOptionHelp(context, filename === undefined ? `Supported ${format} options:` : "Supported options:", rows);
     if (filename === undefined) {
       context.out(
@@ -33,7 +33,7 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
     return 0;
   }
   if (filename === undefined) throw new UsageError("Expecting image file name");
-  const sizeOperand = sizeText === undefined ? undefined : sizeArgument(context, "image size", sizeText);
+  const sizeOperand = sizeText === undefined ? undefined : exactSizeArgument(context, "image size", sizeText);
   if (extra.length > 0) throw new UsageError(`Unexpected argument: ${extra[0]}`);
   try {
     await create(context, parsed, filename, format, sizeOperand);
@@ -48,13 +48,15 @@ async function create(
   parsed: Arguments,
   filename: string,
   format: string,
-  operand: number | undefined,
+  operand: bigint | undefined,
 ): Promise<void> {
   if (!isFormat(format)) throw new CommandError(`Unknown file format '${format}'`);
-  fileOptions(filename); // An unknown protocol is refused before anything is printed.
-  const options = new CreateOptions(optionRows(format, "create", true));
-  if (operand !== undefined) options.set("size", String(BigInt(operand)));
+  const options = new CreateOptions(optionRows(format, "create", isHostFile(filename)), (text) => context.warn(text));
   for (const text of parsed.all("o")) options.add(text);
+  if (operand !== undefined) {
+    if (options.has("size")) throw new CommandError("The image size must be specified only once");
+    options.set("size", String(operand));
+  }
   const base = parsed.value("b");
   const baseFormat = parsed.value("F");
   if (base !== undefined) setBacking(options, "backing_file", base, format);
@@ -64,6 +66,8 @@ async function create(
   if (backing !== undefined && resolveBacking(backing, filename) === filename) {
     throw new CommandError("Error: Trying to create an image with the same filename as the backing file");
   }
+  if (backing !== undefined && parsed.has("u") && !options.has("backing_fmt"))
+    throw new CommandError("Backing file specified without backing format");
   if (backing !== undefined && !parsed.has("u")) await inspectBacking(context, options, backing, filename);
   const size = options.size("size");
   if (size === undefined) throw new CommandError("Image creation needs a size parameter");
@@ -71,10 +75,19 @@ async function create(
   await createImage(context, filename, format, options, size);
 }
 
+/** Whether the new image will lie in a file of the host. Protocols that cannot create are refused. */
+function isHostFile(filename: string): boolean {
+  if (filename.startsWith("json:")) throw new CommandError("Unknown protocol 'json'");
+  const { driver } = fileOptions(filename);
+  if (driver === "http" || driver === "https")
+    throw new CommandError(`Protocol driver '${driver}' does not support image creation`);
+  return driver === "file";
+}
+
 function setBacking(options: CreateOptions, name: string, value: string, format: Format): void {
   if (format !== "qcow2") {
     throw new CommandError(
-      `Backing ${name === "backing_file" ? "file" : "format"} not supported for file format '${format}'`,
+      `Backing file${name === "backing_file" ? "" : " format"} not supported for file format '${format}'`,
     );
   }
   options.set(name, value);

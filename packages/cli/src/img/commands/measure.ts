@@ -1,30 +1,29 @@
-import { Arguments, FORCE_SHARE, IMAGE_OPTS, OBJECT, OUTPUT, snapshotParameter } from "../support/common.js";
-import { CommandError, type Context, messageOf } from "../support/context.js";
+import { Arguments, FORCE_SHARE, IMAGE_OPTS, OBJECT, OUTPUT } from "../support/common.js";
+import { CommandError, type Context, HelpWanted, messageOf, UsageError } from "../support/context.js";
 import { luksOptions, qcow2Options } from "../support/create.js";
 import { CreateOptions, isFormat, optionLists, optionRows } from "../support/create-options.js";
 import { flag, valued } from "../support/getopt.js";
-import { type OpenImage, openImage } from "../support/open.js";
+import type { OpenImage } from "../support/open.js";
 import { toJson } from "../support/qdict.js";
 import { sizeArgument } from "../support/sizes.js";
+import { checkSnapshotParameter, openSnapshotSource } from "../support/snapshot-source.js";
 
 /** `measure`: how large an image would be. */
 export async function run(context: Context, args: readonly string[]): Promise<number> {
-  const options = new Arguments(context, args, {
-    short: "hf:l:o:O:U",
-    long: { help: flag("h"), size: valued("size"), ...OUTPUT, ...OBJECT, ...IMAGE_OPTS, ...FORCE_SHARE },
-  });
+  const options = parse(context, args);
   const { json } = options;
+  checkSnapshotParameter(context, options.value("l"));
   const sizeText = options.value("size");
   const size = sizeText === undefined ? undefined : sizeArgument(context, "image size", sizeText);
   const [filename, ...extra] = options.operands;
   if (extra.length > 0) throw new CommandError("At most one filename argument is allowed.");
+  if (filename === undefined && (options.has("image-opts") || options.has("f") || options.has("l"))) {
+    throw new CommandError("--image-opts, -f, and -l require a filename argument.");
+  }
   if (filename === undefined && size === undefined)
     throw new CommandError("Either --size N or one filename must be specified.");
   if (filename !== undefined && size !== undefined)
     throw new CommandError("--size N cannot be used together with a filename.");
-  if (filename === undefined && (options.has("image-opts") || options.has("f") || options.has("l"))) {
-    throw new CommandError("--image-opts, -f, and -l require a filename argument.");
-  }
   const source = filename === undefined ? undefined : await openSource(context, options, filename);
   try {
     const result = await measure(context, options, source, size ?? 0);
@@ -42,22 +41,34 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
   return 0;
 }
 
+/** This command alone leaves it to getopt_long(3) to complain, and explains itself then. */
+function parse(context: Context, args: readonly string[]): Arguments {
+  try {
+    return new Arguments(context, args, {
+      short: "hf:l:o:O:U",
+      long: { help: flag("h"), ...IMAGE_OPTS, ...OBJECT, ...OUTPUT, size: valued("size"), ...FORCE_SHARE },
+    });
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    context.terminal.err(`measure: ${error.standard}\n`);
+    throw new HelpWanted();
+  }
+}
+
 function openSource(context: Context, options: Arguments, filename: string): Promise<OpenImage> {
-  const parameter = options.value("l");
-  const snapshot = parameter === undefined ? undefined : snapshotParameter(parameter);
-  return openImage(context, {
+  const request = {
     filename,
     imageOpts: options.has("image-opts"),
     format: options.value("f"),
     forceShare: options.has("U"),
-    snapshot: snapshot && (snapshot.any ?? snapshot.id ?? snapshot.name),
-  });
+  };
+  return openSnapshotSource(context, request, options.value("l"));
 }
 
 async function measure(context: Context, options: Arguments, source: OpenImage | undefined, size: number) {
   const format = options.value("O") ?? "raw";
   if (!isFormat(format)) throw new CommandError(`Unknown file format '${format}'`);
-  const creation = new CreateOptions(optionRows(format, "create", true));
+  const creation = new CreateOptions(optionRows(format, "create", true), (message) => context.warn(message));
   for (const text of optionLists(options.all("o"))) {
     try {
       creation.add(text);

@@ -3,14 +3,14 @@ import { CommandError, type Context, messageOf, UsageError } from "../support/co
 import { preallocationFailure } from "../support/create.js";
 import { flag, getopt, valued } from "../support/getopt.js";
 import { openImage } from "../support/open.js";
-import { sizeOption } from "../support/sizes.js";
+import { sizeOption, sizeWarning } from "../support/sizes.js";
 
 const PREALLOCATION = ["off", "metadata", "falloc", "full"] as const;
 
 /** `resize FILE [+|-]SIZE`. */
 export async function run(context: Context, args: readonly string[]): Promise<number> {
   // The size comes last and may look like an option ("-1G"): it is taken off first.
-  if (args.length === 0) throw new UsageError("Not enough arguments");
+  if (args.length < 2) throw new UsageError("Not enough arguments");
   const size = args[args.length - 1];
   const spec = {
     short: "f:hq",
@@ -24,12 +24,15 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
     // Without a file name the "size" was the file name, or an option.
     if (options.operands.length === 0) {
       getopt(args, spec);
-      throw new UsageError(args.length < 2 ? "Not enough arguments" : "Expecting image file name and size");
+      throw new UsageError("Expecting image file name and size");
     }
     throw new UsageError("Expecting image file name and size");
   }
   const sign = size[0] === "+" ? 1 : size[0] === "-" ? -1 : 0;
-  const amount = sizeOption("size", sign === 0 ? size : size.slice(1));
+  const number = sign === 0 ? size : size.slice(1);
+  const warning = sizeWarning(number);
+  if (warning !== undefined) context.warn(warning);
+  const amount = sizeOption("size", number);
   const image = await openImage(context, {
     filename: options.operands[0],
     imageOpts: options.has("image-opts"),
@@ -39,9 +42,10 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
     metadataOnly: true,
   });
   try {
-    const current = image.disk.size;
+    // Disks are whole sectors, whatever the file has.
+    const current = Math.ceil(image.disk.size / 512) * 512;
     const total = sign === 0 ? amount : current + sign * amount;
-    if (total <= 0) throw new CommandError("New image size must be positive");
+    if (total <= 0 || total >= 2 ** 63) throw new CommandError("New image size must be positive");
     if (total <= current && mode !== "off") throw new CommandError("Preallocation can only be used for growing images");
     if (total < current && !options.has("shrink")) {
       context.error("Use the --shrink option to perform a shrink operation.");

@@ -1,4 +1,4 @@
-import { CommandError, type Context } from "./context.js";
+import { CommandError, type Context, HelpWanted } from "./context.js";
 import { flag, getopt, type OptionSpec, type ParsedOptions, valued } from "./getopt.js";
 import { splitOptions } from "./keyval.js";
 import { defineObject } from "./objects.js";
@@ -9,7 +9,10 @@ export const IMAGE_OPTS = { "image-opts": flag("image-opts") };
 export const FORCE_SHARE = { "force-share": flag("U") };
 export const OUTPUT = { output: valued("output") };
 
-/** The options of a command line with the easy questions answered; `--object` is defined in passing. */
+/**
+ * The options of a command line with the easy questions answered; `--object` is defined in passing.
+ * @throws HelpWanted
+ */
 export class Arguments {
   readonly operands: readonly string[];
   readonly #parsed: ParsedOptions;
@@ -17,6 +20,7 @@ export class Arguments {
   constructor(context: Context, args: readonly string[], spec: OptionSpec) {
     this.#parsed = getopt(args, spec);
     this.operands = this.#parsed.operands;
+    if (this.has("h")) throw new HelpWanted();
     for (const value of this.all("object")) defineObject(context, value);
   }
 
@@ -53,8 +57,8 @@ export function cacheMode(mode: string | undefined, what = "cache"): string | un
 
 /** `-T`: there are no trace events here, which is how an unknown one is treated. */
 export function warnTrace(context: Context, pattern: string): void {
-  const name = splitOptions(pattern).find(({ key, value }) => key === "enable" || value === undefined);
-  if (name !== undefined) context.warn(`trace event '${name.value ?? name.key}' does not exist`);
+  const name = splitOptions(pattern, "enable").find(({ key }) => key === "enable")?.value;
+  if (name !== undefined && !name.includes("*")) context.warn(`trace event '${name}' does not exist`);
 }
 
 /** `snapshot.id=1,snapshot.name=x`, or an id or name by itself. */

@@ -6,6 +6,8 @@ import type { TlsObject } from "./tls-objects.js";
 export class Context {
   /** `--object secret,...`: passphrases by identifier. */
   readonly secrets = new Map<string, string>();
+  /** The same secrets as bytes, which need not be text: they encrypt others. */
+  readonly secretBytes = new Map<string, Uint8Array>();
   /** `--object tls-creds-x509,...` and `tls-creds-psk,...` by identifier. */
   readonly tlsObjects = new Map<string, TlsObject>();
 
@@ -56,6 +58,9 @@ export class UsageError extends CommandError {
     super(message);
   }
 }
+
+/** `--help` was given: the command prints its help and does nothing else. */
+export class HelpWanted extends Error {}
 
 /** Ends the command with a status and nothing more to say. */
 export class Exit extends Error {

@@ -1,6 +1,6 @@
 import { CommandError, type Context } from "./context.js";
-import { splitOptions, switchOption } from "./keyval.js";
-import { sizeOption } from "./sizes.js";
+import { flagOption, splitOptions, switchOption } from "./keyval.js";
+import { parseSize, sizeOption, sizeWarning } from "./sizes.js";
 
 type OptionType = "str" | "size" | "num" | "bool";
 
@@ -110,34 +110,47 @@ export function printOptionHelp(context: Context, title: string, rows: readonly 
   context.out(`${title}\n${lines.join("")}`);
 }
 
-function parseNumber(text: string): number {
-  const [, sign, digits] = /^\s*([-+]?)(.*)$/.exec(text)!;
-  return sign === "-" ? -Number(digits) : Number(digits);
+const UINT64_MAX = (1n << 64n) - 1n;
+
+/** strtoull(3) with base 0: octal behind a zero; negative numbers wrap around. */
+function parseNumber(name: string, text: string): bigint {
+  const match = /^\s*([-+]?)(0x[0-9a-f]+|0[0-7]*|[1-9]\d*)$/i.exec(text);
+  if (match === null) throw new CommandError(`Parameter '${name}' expects a number`);
+  const [, sign, digits] = match;
+  const value = BigInt(/^0\d/.test(digits) ? `0o${digits.slice(1)}` : digits);
+  if (value > UINT64_MAX) throw new CommandError(`Value '${text}' is too large for parameter '${name}'`);
+  return BigInt.asUintN(64, sign === "-" ? -value : value);
 }
 
 /** Parsed `-o` options; the last of equal names counts. */
 export class CreateOptions {
   readonly #values = new Map<string, string>();
 
-  constructor(readonly rows: readonly OptionRow[]) {}
+  constructor(
+    readonly rows: readonly OptionRow[],
+    /** Hears of values that are understood but deserve a warning. */
+    private readonly warn: (message: string) => void = () => {},
+  ) {}
 
   /** Adds `name=value,...`; unknown names and malformed values are refused. */
   add(text: string): void {
-    for (const { key, value } of splitOptions(text)) {
-      const known = this.rows.find(({ name }) => name === key);
-      if (known === undefined) throw new CommandError(`Invalid parameter '${key}'`);
-      if (value === undefined && known.type !== "bool")
-        throw new CommandError(`Parameter '${key}' expects ${known.type === "str" ? "a string" : "a value"}`);
-      this.set(key, value ?? "on");
+    for (const part of splitOptions(text)) {
+      // An option whose own name begins with "no" is there with a value only.
+      const { key, value } = flagOption(part);
+      if (!this.rows.some(({ name }) => name === key)) throw new CommandError(`Invalid parameter '${key}'`);
+      this.set(key, value);
     }
   }
 
   set(name: string, value: string): void {
     const known = this.rows.find((candidate) => candidate.name === name);
     if (known?.type === "bool") switchOption(name, value);
-    if (known?.type === "num" && !/^\s*[-+]?(0x[0-9a-f]+|\d+)$/i.test(value))
-      throw new CommandError(`Parameter '${name}' expects a number`);
-    if (known?.type === "size") sizeOption(name, value);
+    if (known?.type === "num") parseNumber(name, value);
+    if (known?.type === "size") {
+      const warning = sizeWarning(value);
+      if (warning !== undefined) this.warn(warning);
+      sizeOption(name, value);
+    }
     this.#values.set(name, value);
   }
 
@@ -160,7 +173,7 @@ export class CreateOptions {
   }
   number(name: string): number | undefined {
     const value = this.#values.get(name);
-    return value === undefined ? undefined : parseNumber(value);
+    return value === undefined ? undefined : Number(parseNumber(name, value));
   }
 
   /** `name=value name=value`, as in the "Formatting" line. */
@@ -169,8 +182,9 @@ export class CreateOptions {
       .map(({ name, type, shown }) => {
         const given = this.#values.get(name);
         if (given === undefined) return shown === undefined ? undefined : `${name}=${shown}`;
-        if (type === "size") return `${name}=${BigInt(sizeOption(name, given))}`;
-        if (type === "num") return `${name}=${BigInt(parseNumber(given))}`;
+        // Both are printed as signed numbers of 64 bits.
+        if (type === "size") return `${name}=${BigInt.asIntN(64, parseSize(given) as bigint)}`;
+        if (type === "num") return `${name}=${BigInt.asIntN(64, parseNumber(name, given))}`;
         return `${name}=${type === "str" ? given.replaceAll(",", ",,") : given}`;
       })
       .filter((part) => part !== undefined)

@@ -20,11 +20,16 @@ export const flag = (key: string) => ({ key, value: false });
 /** An option with a value. */
 export const valued = (key: string) => ({ key, value: true });
 
-/** getopt_long(3): grouped short options, `--name=value`, unambiguous prefixes, operands anywhere, `--`. */
+/**
+ * getopt_long(3): grouped short options, `--name=value`, unambiguous prefixes, operands anywhere, `--`. Behind `--help` and
+ * `--version` nothing counts any more.
+ */
 export function getopt(args: readonly string[], spec: OptionSpec): ParsedOptions {
   const options: { key: string; value: string }[] = [];
   const operands: string[] = [];
+  const ending = [spec.long?.help?.key, spec.long?.version?.key];
   for (let index = 0; index < args.length; index++) {
+    if (options.some(({ key }) => ending.includes(key))) break;
     const arg = args[index];
     if (arg === "--") {
       operands.push(...args.slice(index + 1));
@@ -34,7 +39,7 @@ export function getopt(args: readonly string[], spec: OptionSpec): ParsedOptions
       const equals = arg.indexOf("=");
       const name = equals < 0 ? arg.slice(2) : arg.slice(2, equals);
       const found = findLong(name, spec);
-      if (found === undefined) throw new UsageError(`unrecognized option '${arg}'`);
+      if (found === undefined) throw new UsageError(`unrecognized option '${arg}'`, unknownLong(arg, name, spec));
       if (!found.value && equals >= 0) {
         throw new UsageError(`unrecognized option '${arg}'`, `option '--${name}' doesn't allow an argument`);
       }
@@ -48,6 +53,7 @@ export function getopt(args: readonly string[], spec: OptionSpec): ParsedOptions
         if (position < 0) throw new UsageError(`unrecognized option '${arg}'`, `invalid option -- '${arg[at]}'`);
         if (spec.short[position + 1] !== ":") {
           options.push({ key: arg[at], value: "" });
+          if (ending.includes(arg[at])) break;
           continue;
         }
         if (at + 1 < arg.length) options.push({ key: arg[at], value: arg.slice(at + 1) });
@@ -69,10 +75,20 @@ export function getopt(args: readonly string[], spec: OptionSpec): ParsedOptions
   return { options, operands };
 }
 
+function longMatches(name: string, spec: OptionSpec): string[] {
+  return Object.keys(spec.long ?? {}).filter((candidate) => name !== "" && candidate.startsWith(name));
+}
+
+function unknownLong(arg: string, name: string, spec: OptionSpec): string {
+  const matches = longMatches(name, spec);
+  if (matches.length === 0) return `unrecognized option '${arg}'`;
+  return `option '${arg}' is ambiguous; possibilities:${matches.map((match) => ` '--${match}'`).join("")}`;
+}
+
 function findLong(name: string, spec: OptionSpec) {
   const long = spec.long ?? {};
   if (Object.hasOwn(long, name)) return long[name];
-  const matches = Object.keys(long).filter((candidate) => name !== "" && candidate.startsWith(name));
+  const matches = longMatches(name, spec);
   const keys = new Set(matches.map((match) => long[match].key));
   return keys.size === 1 ? long[matches[0]] : undefined;
 }

@@ -6,48 +6,47 @@ export interface KeyValue {
   readonly value: string | undefined;
 }
 
-/** Splits `a=b,c=d`; a doubled comma inside a value stands for one comma. */
-export function splitOptions(text: string): KeyValue[] {
-  const parts: string[] = [];
-  let current = "";
-  for (let at = 0; at < text.length; at++) {
-    if (text[at] !== ",") current += text[at];
-    else if (text[at + 1] === ",") {
-      current += ",";
-      at++;
-    } else {
-      parts.push(current);
-      current = "";
+/**
+ * Splits `a=b,c=d`; a doubled comma inside a value stands for one comma. A bare word ends at the first comma, unless it is
+ * the first one and stands for the value of `implied`.
+ */
+export function splitOptions(text: string, implied?: string): KeyValue[] {
+  const parts: KeyValue[] = [];
+  for (let at = 0; at < text.length; ) {
+    const name = /^[^=,]*/.exec(text.slice(at))![0];
+    const hasValue = text[at + name.length] === "=";
+    if (!hasValue && (parts.length > 0 || implied === undefined)) {
+      parts.push({ key: name, value: undefined });
+      at += name.length + 1;
+      continue;
     }
+    if (hasValue) at += name.length + 1;
+    const value = /^(?:[^,]|,,)*/.exec(text.slice(at))![0];
+    parts.push({ key: hasValue ? name : implied!, value: value.replaceAll(",,", ",") });
+    at += value.length + 1;
   }
-  parts.push(current);
-  return parts
-    .filter((part) => part !== "")
-    .map((part) => {
-      const equals = part.indexOf("=");
-      return equals < 0
-        ? { key: part, value: undefined }
-        : { key: part.slice(0, equals), value: part.slice(equals + 1) };
-    });
+  return parts;
 }
 
-/** `--object`, `--image-opts` and the like: every part needs a value, except a first one for `implied`. */
+/** A bare word is a boolean that is on; "no" in front turns it off. */
+export function flagOption({ key, value }: KeyValue): { key: string; value: string } {
+  if (value !== undefined) return { key, value };
+  return key.startsWith("no") ? { key: key.slice(2), value: "off" } : { key, value: "on" };
+}
+
+/** `--image-opts` and the like, by name; a first bare word is the value of `implied`. */
 export function parseOptions(text: string, implied?: string): Map<string, string> {
-  const map = new Map<string, string>();
-  for (const [index, { key, value }] of splitOptions(text).entries()) {
-    if (value !== undefined) map.set(key, value);
-    else if (index === 0 && implied !== undefined) map.set(implied, key);
-    // A bare word is a boolean that is on; "no" in front turns it off.
-    else if (key.startsWith("no")) map.set(key.slice(2), "off");
-    else map.set(key, "on");
-  }
-  return map;
+  return new Map(
+    splitOptions(text, implied)
+      .map(flagOption)
+      .map(({ key, value }) => [key, value]),
+  );
 }
 
 /** on/off of an option. */
 export function switchOption(name: string, value: string | undefined): boolean {
-  if (value === undefined || value === "on") return true;
-  if (value === "off") return false;
+  if (value === undefined || ["on", "yes", "true", "y"].includes(value)) return true;
+  if (["off", "no", "false", "n"].includes(value)) return false;
   throw new CommandError(`Parameter '${name}' expects 'on' or 'off'`);
 }
 

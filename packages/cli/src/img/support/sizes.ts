@@ -1,17 +1,25 @@
 import { CommandError, type Context, Exit } from "./context.js";
 
+const HEXADECIMAL = /^\s*\+?0x([0-9a-f]+)([kmgtp]?)$/i;
+
 /** A size string of QEMU: decimal with an optional fraction and suffix, or hexadecimal. Exact in 64 bits. */
 export function parseSize(text: string): bigint | "invalid" | "range" {
-  const hex = /^\s*\+?0x([0-9a-f]+)([kmgtp]?)$/i.exec(text);
+  const hex = HEXADECIMAL.exec(text);
   if (hex) return inRange(BigInt(`0x${hex[1]}`) * multiplier(hex[2]));
   const match = /^\s*\+?(\d+)(?:\.(\d*))?([bkmgtpe]?)$/i.exec(text);
   if (match === null) return "invalid";
   const [, whole, fraction = "", suffix] = match;
   const scale = multiplier(suffix);
-  const digits = fraction.slice(0, 30).replace(/0+$/, "");
-  if (digits !== "" && scale === 1n) return "invalid";
-  const part = digits === "" ? 0n : (BigInt(digits) * scale) / 10n ** BigInt(digits.length);
-  return inRange(BigInt(whole) * scale + part);
+  // The fraction as a double, in 64 binary places; what rounds up to 1 is gone. Halves of a byte are rounded up.
+  const places = BigInt(Math.trunc(Number(`0.${fraction}`) * 2 ** 64)) & 0xffff_ffff_ffff_ffffn;
+  if (places !== 0n && scale === 1n) return "invalid";
+  return inRange(BigInt(whole) * scale + ((places * scale + (1n << 63n)) >> 64n));
+}
+
+/** The warning that a size deserves, although it is understood. */
+export function sizeWarning(text: string): string | undefined {
+  const suffix = HEXADECIMAL.exec(text)?.[2];
+  return suffix ? `Using a multiplier suffix on hex numbers is deprecated: ${text}` : undefined;
 }
 
 const inRange = (value: bigint): bigint | "range" => (value > 0xffff_ffff_ffff_ffffn ? "range" : value);
@@ -23,9 +31,19 @@ function multiplier(suffix: string): bigint {
 
 const INT64_MAX = (1n << 63n) - 1n;
 
-/** A size from the command line, between bounds; reports and ends the command otherwise. */
+/**
+ * A size from the command line, between bounds; reports and ends the command otherwise. Sizes beyond 2^53 are refused by the
+ * image formats; the nearest double is refused just the same.
+ */
 export function sizeArgument(context: Context, what: string, text: string, min = 0n, max = INT64_MAX): number {
+  return Number(exactSizeArgument(context, what, text, min, max));
+}
+
+/** The same in all its digits. */
+export function exactSizeArgument(context: Context, what: string, text: string, min = 0n, max = INT64_MAX): bigint {
   const value = parseSize(text);
+  const warning = sizeWarning(text);
+  if (warning !== undefined) context.warn(warning);
   if (value === "invalid") {
     context.error(`Invalid ${what} specified. You may use k, M, G, T, P or E suffixes for`);
     context.error("kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.");
@@ -34,8 +52,7 @@ export function sizeArgument(context: Context, what: string, text: string, min =
   if (value === "range" || value < min || value > max) {
     throw new CommandError(`Invalid ${what} specified. Must be between ${min} and ${max}.`);
   }
-  // Sizes beyond 2^53 are refused by the image formats; the nearest double is refused just the same.
-  return Number(value);
+  return value;
 }
 
 /** The size of a `-o` option or operand that QEMU parses as an option. */
