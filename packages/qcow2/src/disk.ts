@@ -11,6 +11,8 @@ export interface Extent {
   readonly compressed: boolean;
   /** 0 for the image itself, 1 for its backing file, and so on. */
   readonly depth: number;
+  /** It reads as zeros because the layer at `depth` ends before it. */
+  readonly beyondBacking?: true;
   /** Offset in `file` where the first byte is stored, when it is stored (or preallocated) unencoded. */
   readonly hostOffset?: number;
   /** Name of the file that holds `hostOffset`. */

@@ -1,10 +1,10 @@
 import { viewOf } from "../format/binary.js";
-import type { CryptoProvider, HashName } from "../platform.js";
+import { type CryptoProvider, DIGEST_BYTES, type HashName } from "../platform.js";
 
 /** LUKS On-Disk Format Specification, section 2.4: the anti-forensic splitter. */
 
 function diffuse(crypto: CryptoProvider, hash: HashName, block: Uint8Array): Uint8Array {
-  const digestSize = crypto.hash(hash, new Uint8Array(0)).length;
+  const digestSize = DIGEST_BYTES[hash];
   const result = new Uint8Array(block.length);
   for (let at = 0, i = 0; at < block.length; at += digestSize, i++) {
     const part = block.subarray(at, at + digestSize);

@@ -240,11 +240,32 @@ export class LuksVolume {
     const material = new Uint8Array(roundUp(keyBytes * STRIPES, SECTOR));
     material.set(afSplit(crypto, this.#hash, masterKey, STRIPES));
     this.#cipherFor(slotKey).encrypt(material, 0);
-    await this.#storage.write(material, slot.keyMaterialOffset * SECTOR);
-    await this.#storage.flush();
-    slots[index] = { ...slot, active: true, iterations, salt, stripes: STRIPES };
-    await this.#writeHeader();
+    // While a slot that is in use is written, another one has to open: one that is free holds the new key meanwhile.
+    const spare = slot.active ? slots.findIndex((other) => !other.active) : -1;
+    if (spare >= 0) await this.#fill(spare, iterations, salt, material);
+    await this.#fill(index, iterations, salt, material);
+    if (spare >= 0) await this.#erase(spare);
     return index;
+  }
+
+  /** Writes a key slot: the key first, so that a slot that counts as active opens. */
+  async #fill(index: number, iterations: number, salt: Uint8Array, material: Uint8Array): Promise<void> {
+    const { slots } = this.#header;
+    await this.#storage.write(material, slots[index].keyMaterialOffset * SECTOR);
+    await this.#storage.flush();
+    slots[index] = { ...slots[index], active: true, iterations, salt, stripes: STRIPES };
+    await this.#writeHeader();
+  }
+
+  /** Gives a key slot up and overwrites its key. */
+  async #erase(index: number): Promise<void> {
+    const { slots, keyBytes } = this.#header;
+    const slot = slots[index];
+    slots[index] = { ...slot, active: false, iterations: 0, salt: new Uint8Array(32) };
+    await this.#writeHeader();
+    const length = roundUp(keyBytes * slot.stripes, SECTOR);
+    await this.#storage.write(this.#crypto.random(length), slot.keyMaterialOffset * SECTOR);
+    await this.#storage.flush();
   }
 
   #slot(index: number): LuksSlot {
@@ -287,14 +308,7 @@ export class LuksVolume {
     }
     const left = slots.filter((slot, i) => slot.active && !doomed.includes(i)).length;
     if (left === 0 && !force) this.#fail("conflict", "the last passphrase would be gone, and with it all data");
-    for (const index of doomed) {
-      const slot = slots[index];
-      slots[index] = { ...slot, active: false, iterations: 0, salt: new Uint8Array(32) };
-      await this.#writeHeader();
-      const length = roundUp(this.#header.keyBytes * slot.stripes, SECTOR);
-      await this.#storage.write(this.#crypto.random(length), slot.keyMaterialOffset * SECTOR);
-      await this.#storage.flush();
-    }
+    for (const index of doomed) await this.#erase(index);
   }
 
   async #writeHeader(): Promise<void> {

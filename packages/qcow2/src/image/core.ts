@@ -85,7 +85,7 @@ export class ImageCore implements RefcountOwner {
     readonly host: HostFile,
     /** Where guest data lies: the image itself or the external data file. */
     readonly data: HostFile,
-    public header: Header,
+    readonly header: Header,
     readonly options: CoreOptions,
   ) {
     this.geometry = geometryOf(header);
@@ -108,7 +108,7 @@ export class ImageCore implements RefcountOwner {
     this.mapping = new Mapping(
       this.host,
       geometry,
-      header.version,
+      header,
       this.refcounts,
       this.metadata,
       this.hasDataFile,
@@ -198,6 +198,12 @@ export class ImageCore implements RefcountOwner {
     await this.writeHeader();
     await this.host.flush();
     this.#markedDirty = true;
+  }
+
+  /** Does anew what `start` does, after lazy refcounts were switched on. */
+  async restart(): Promise<void> {
+    this.#started = undefined;
+    await this.start(false);
   }
 
   /** Writes refcounts that lazy updates held back, and clears the dirty bit that stood for them. */

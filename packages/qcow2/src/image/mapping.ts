@@ -45,7 +45,8 @@ export class Mapping {
   constructor(
     readonly host: HostFile,
     readonly geometry: Geometry,
-    readonly version: number,
+    /** The header, whose version may change. */
+    readonly header: { readonly version: number },
     readonly refcounts: Refcounts,
     readonly metadata: Mutex,
     /** Data clusters lie in a file of their own, at their guest offset. */
@@ -136,7 +137,7 @@ export class Mapping {
         const owned = (high & COPIED_HIGH) !== 0;
         const present = host !== 0 || (this.externalData && owned);
         if ((low & ZERO_LOW) !== 0) {
-          if (this.version < 3) throw this.#badEntry("zero cluster in a version 2 image", table, position);
+          if (this.header.version < 3) throw this.#badEntry("zero cluster in a version 2 image", table, position);
           const kind = !present ? Kind.Zero : owned ? Kind.ZeroOwned : Kind.ZeroShared;
           append(segments, kind, at, next - at, host + (at % clusterSize), 0, 0);
         } else if (!present) {

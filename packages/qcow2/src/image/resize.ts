@@ -58,6 +58,8 @@ export async function resize(core: ImageCore, zeroer: Zeroer, size: number, opti
 async function grow(core: ImageCore, zeroer: Zeroer, size: number, preallocation: Preallocation): Promise<void> {
   const { header, geometry, backing } = core;
   const old = header.size;
+  // Machine state that an applied snapshot left behind the disk must not become its content.
+  await zeroer.forget(roundUp(old, geometry.clusterSize), core.mapping.l1Size * geometry.l2Coverage);
   await growL1(core, l1EntriesFor(size, geometry));
   header.size = size;
   try {

@@ -79,10 +79,11 @@ function continues(before: Segment, next: Segment, kind: string): boolean {
 async function unallocated(core: ImageCore, offset: number, length: number, options: StatusOptions): Promise<Extent> {
   const { backing } = core;
   const nothing = { offset, length, allocated: false, data: false, zero: true, compressed: false, depth: 0 };
-  if (options.depth === 0) return { ...nothing, zero: core.header.backingFile === undefined };
+  const beyond = backing !== undefined && offset >= backing.size;
+  if (options.depth === 0) return { ...nothing, zero: core.header.backingFile === undefined || beyond };
   if (backing === undefined) return nothing;
   // Beyond its end the backing file answers all the same: it reads as zeros because it is short.
-  if (offset >= backing.size) return { ...nothing, allocated: true, depth: 1 };
+  if (beyond) return { ...nothing, allocated: true, depth: 1, beyondBacking: true };
   const below = options.depth === undefined ? undefined : { depth: options.depth - 1 };
   const extent = await backing.status(offset, Math.min(length, backing.size - offset), below);
   return { ...extent, depth: extent.depth + 1 };

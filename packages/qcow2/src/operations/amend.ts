@@ -69,13 +69,16 @@ async function changeLazy(core: ImageCore, lazy: boolean): Promise<void> {
   if (lazy && header.version < 3) core.fail("conflict", "lazy refcounts need version 3");
   if (lazy) {
     header.compatibleFeatures |= COMPATIBLE.lazyRefcounts;
+    await saveHeader(core);
+    // From now on refcounts may be held back, which the dirty bit has to tell.
+    await core.restart();
   } else {
     header.compatibleFeatures &= ~COMPATIBLE.lazyRefcounts;
     // All refcounts are written by now: this flush was not a lazy one.
     await core.flush();
     await core.settle();
+    await saveHeader(core);
   }
-  await saveHeader(core);
 }
 
 async function changeRefcountBits(
@@ -147,9 +150,6 @@ async function downgrade(core: ImageCore, zeroer: Zeroer): Promise<void> {
     if (await hasZeroClusters(core, await snapshotL1(core, snapshot)))
       core.fail("conflict", `zero clusters of snapshot ${snapshot.id} cannot be expanded`);
   }
-  header.compatibleFeatures = 0n;
-  header.autoclearFeatures = 0n;
-  await core.settle();
   for (let at = 0; at < header.size; ) {
     const end = Math.min(header.size, at + geometryOf(header).l2Coverage);
     for (const { kind, offset, length } of await mapping.lookup(at, end)) {
@@ -159,6 +159,10 @@ async function downgrade(core: ImageCore, zeroer: Zeroer): Promise<void> {
     at = end;
   }
   await core.flush();
+  // Version 2 has no bit for refcounts that were held back.
+  await core.settle();
+  header.compatibleFeatures = 0n;
+  header.autoclearFeatures = 0n;
   header.version = 2;
   header.otherExtensions = header.otherExtensions.filter(({ type }) => type !== featureNameTable().type);
   await saveHeader(core);

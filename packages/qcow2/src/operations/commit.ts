@@ -80,7 +80,7 @@ async function copyDifferences(image: Qcow2Image, next: Disk | undefined, option
       const fresh = after.subarray(0, stop - from);
       await readPadded(previous, old, from);
       await readPadded(next, fresh, from);
-      await writeDifferences(image, old, fresh, from);
+      await writeDifferences(image, old, fresh, from, previous?.size ?? 0);
       from = stop;
     }
     at = end;
@@ -89,13 +89,22 @@ async function copyDifferences(image: Qcow2Image, next: Disk | undefined, option
   }
 }
 
-async function writeDifferences(image: Qcow2Image, old: Uint8Array, fresh: Uint8Array, offset: number): Promise<void> {
+/** @param zeroFrom where the old backing file ends; what was read of it from there on are zeros */
+async function writeDifferences(
+  image: Qcow2Image,
+  old: Uint8Array,
+  fresh: Uint8Array,
+  offset: number,
+  zeroFrom: number,
+): Promise<void> {
   if (mismatch(old, fresh) < 0) return;
   const { clusterSize } = image;
   for (let at = 0; at < old.length; ) {
     const stop = Math.min(old.length, at + clusterSize - ((offset + at) % clusterSize));
-    if (mismatch(old.subarray(at, stop), fresh.subarray(at, stop)) >= 0)
-      await image.write(old.subarray(at, stop), offset + at);
+    if (mismatch(old.subarray(at, stop), fresh.subarray(at, stop)) >= 0) {
+      if (offset + at >= zeroFrom) await image.writeZeroes(offset + at, stop - at);
+      else await image.write(old.subarray(at, stop), offset + at);
+    }
     at = stop;
   }
 }

@@ -17,9 +17,11 @@ export interface ConvertOptions extends OperationOptions {
   readonly compress?: boolean;
   /** The target reads as zeros everywhere, so that zeros need not be written (default false). */
   readonly targetIsZero?: boolean;
+  /** The target reads as zeros from here on, as behind the end of a shorter backing file. */
+  readonly zeroFrom?: number;
   /** Runs of zeros at least this long are not written as data; 0 writes everything (default 4096). */
   readonly sparseSize?: number;
-  /** Copy only what the source's own layer holds: the target has the same backing file. */
+  /** Copy only what the source's own layer decides: the target has the same backing file. */
   readonly ownLayerOnly?: boolean;
   /** Called for each part that cannot be read, which is then zero in the target. Without it such an error ends all. */
   readonly onUnreadable?: (offset: number, length: number, error: unknown) => void;
@@ -135,7 +137,8 @@ async function* pieces(source: Disk, options: ConvertOptions, chunk: number): As
   for (let at = 0; at < source.size; ) {
     const extent = await source.status(at, source.size - at, options.ownLayerOnly ? { depth: 0 } : undefined);
     const end = at + extent.length;
-    if (options.ownLayerOnly && !extent.allocated) {
+    // Where no backing file answers, the layer itself says that there are zeros.
+    if (options.ownLayerOnly && !extent.allocated && !extent.zero) {
       at = end;
       continue;
     }
@@ -147,8 +150,11 @@ async function* pieces(source: Disk, options: ConvertOptions, chunk: number): As
   }
 }
 
-async function writeZeros(target: Disk, offset: number, length: number, options: ConvertOptions): Promise<void> {
-  if (options.sparseSize === 0) {
+async function writeZeros(target: Disk, offset: number, whole: number, options: ConvertOptions): Promise<void> {
+  const { sparseSize, zeroFrom = Number.POSITIVE_INFINITY } = options;
+  const length = sparseSize === 0 ? whole : Math.max(0, Math.min(whole, zeroFrom - offset));
+  if (length === 0) return;
+  if (sparseSize === 0) {
     const zeros = new Uint8Array(Math.min(length, CHUNK));
     for (let at = 0; at < length; at += zeros.length) {
       await writeData(target, zeros.subarray(0, Math.min(zeros.length, length - at)), offset + at);

@@ -1,4 +1,5 @@
 import { roundUp } from "../format/binary.js";
+import { MAX_L1_BYTES } from "../format/constants.js";
 import { COMPRESSED_HIGH, COPIED_HIGH, entryOffset } from "../format/entries.js";
 import type { SnapshotEntry } from "../format/snapshot-table.js";
 import type { ImageCore } from "../image/core.js";
@@ -17,6 +18,9 @@ export async function applySnapshot(core: ImageCore, snapshot: SnapshotEntry): P
   const source = await snapshotL1(core, snapshot);
   const size = snapshot.diskSize ?? header.size;
   const entries = Math.max(l1EntriesFor(size, geometry), source.byteLength / 8);
+  if (entries * 8 > MAX_L1_BYTES) {
+    core.fail("too-large", `snapshot ${snapshot.id} is too large`, "snapshot table", header.snapshotsOffset);
+  }
   core.observer?.changed(0, Math.max(size, header.size));
   await addReferences(core, source);
   await core.flush();

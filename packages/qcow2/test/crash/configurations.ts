@@ -28,7 +28,10 @@ export type StepKind =
   | "apply"
   | "delete"
   | "bitmap"
-  | "commit";
+  | "commit"
+  | "amend"
+  | "rebase"
+  | "state";
 
 /** A kind of image and of work. */
 export interface Configuration {
@@ -39,7 +42,7 @@ export interface Configuration {
   readonly limit: number;
   /** A second recorded file: the external data file, or a qcow2 image below this one, to commit into. */
   readonly second?: "data" | "raw-data" | "base";
-  /** A raw backing file that nobody writes. */
+  /** A raw backing file that nobody writes; a rebase changes to another one, or to none. */
   readonly backing?: boolean;
   /** Clusters in use by nobody, so that the refcount table is nearly full. */
   readonly leaked?: number;
@@ -53,7 +56,17 @@ export interface Configuration {
 }
 
 const plain = { write: 8, zero: 2, discard: 2, flush: 3, reopen: 1 };
-const everything = { ...plain, compressed: 2, grow: 1, shrink: 1, snapshot: 1, apply: 1, delete: 1, bitmap: 2 };
+const everything = {
+  ...plain,
+  compressed: 2,
+  grow: 1,
+  shrink: 1,
+  snapshot: 1,
+  apply: 1,
+  delete: 1,
+  bitmap: 2,
+  state: 0,
+};
 const noSnapshots = { ...plain, grow: 1, shrink: 1, bitmap: 1 };
 const small = { sectors: 150, limit: 230 };
 
@@ -122,6 +135,45 @@ export const configurations: readonly Configuration[] = [
     second: "base",
     steps: { ...plain, compressed: 2, grow: 1, shrink: 1, bitmap: 1, commit: 2 },
   },
+  {
+    name: "amend",
+    create: { clusterSize: 512 },
+    ...small,
+    steps: { ...everything, bitmap: 1, amend: 8 },
+    lazy: true,
+  },
+  {
+    name: "amend with an external data file",
+    create: { clusterSize: 1024 },
+    ...small,
+    second: "raw-data",
+    steps: { ...noSnapshots, amend: 4 },
+    lazy: true,
+    share: 0.6,
+  },
+  {
+    name: "rebase",
+    create: { clusterSize: 1024 },
+    ...small,
+    backing: true,
+    steps: { ...plain, grow: 1, shrink: 1, bitmap: 1, compressed: 2, rebase: 4 },
+    share: 0.6,
+  },
+  {
+    name: "rebase with extended L2 entries",
+    create: { clusterSize: 16384, extendedL2: true },
+    ...small,
+    backing: true,
+    steps: { ...plain, grow: 1, shrink: 1, rebase: 4 },
+    share: 0.3,
+  },
+  {
+    name: "machine state",
+    create: { clusterSize: 512 },
+    ...small,
+    steps: { ...plain, grow: 3, shrink: 2, snapshot: 2, apply: 3, delete: 1, state: 4 },
+    share: 0.6,
+  },
   { name: "external data file", create: { clusterSize: 512 }, ...small, second: "data", steps: noSnapshots },
   {
     name: "raw external data file",
@@ -162,29 +214,46 @@ export const configurations: readonly Configuration[] = [
   },
 ];
 
-/** Sector `index` of the backing file holds this number. */
+/** Raw backing files: their names, sectors and the number that sector 0 holds. One is shorter than the disk may become. */
+const BACKING_FILES = [
+  { name: "base.raw", sectors: 180, first: 0xb000_0000 },
+  { name: "other.raw", sectors: 215, first: 0xc000_0000 },
+] as const;
+
+/** Sector `index` of the backing file at first holds this number. */
 export function backingValue(configuration: Configuration, sector: number): number {
-  return configuration.backing === true && sector < BACKING_SECTORS ? 0xb000_0000 + sector : 0;
+  const { sectors, first } = BACKING_FILES[0];
+  return configuration.backing === true && sector < sectors ? first + sector : 0;
 }
 
-/** The backing file is shorter than the disk may become, and longer than it may be. */
-const BACKING_SECTORS = 180;
-
-export function backingContent(): Uint8Array {
-  const words = new Uint32Array((BACKING_SECTORS * SECTOR) / 4);
-  for (let i = 0; i < words.length; i++) words[i] = 0xb000_0000 + Math.floor((i * 4) / SECTOR);
-  return new Uint8Array(words.buffer);
-}
+/** The raw backing files by name. */
+export const backingContents: ReadonlyMap<string, Uint8Array> = new Map(
+  BACKING_FILES.map(({ name, sectors, first }) => {
+    const words = new Uint32Array((sectors * SECTOR) / 4);
+    for (let i = 0; i < words.length; i++) words[i] = first + Math.floor((i * 4) / SECTOR);
+    return [name, new Uint8Array(words.buffer)];
+  }),
+);
 
 /** Compression without the thread pool, whose turns would cost more than the work on such small clusters. */
 const platform: Platform = { ...portablePlatform, crypto: () => nodePlatform.crypto() };
 
-const rawBacking = new MemoryFile("base.raw", backingContent());
+const rawBackings = new Map([...backingContents].map(([name, content]) => [name, new MemoryFile(name, content)]));
 
-/** The backing file as the header names it. */
+export async function openBackingFile(name: string): Promise<Disk> {
+  return openRaw(keepOpen(rawBackings.get(name)!), { readOnly: true });
+}
+
+/** The backing file as the header names it at first. */
 export function backingName({ backing, second }: Configuration): { name: string; format: string } | undefined {
   if (backing === true) return { name: "base.raw", format: "raw" };
   return second === "base" ? { name: "second", format: "qcow2" } : undefined;
+}
+
+/** Names of backing files that the header may have; undefined is none. */
+export function backingNames(configuration: Configuration): (string | undefined)[] {
+  if ((configuration.steps.rebase ?? 0) > 0) return [undefined, ...rawBackings.keys()];
+  return [backingName(configuration)?.name];
 }
 
 export async function createImages(configuration: Configuration, files: readonly RandomAccessFile[]): Promise<void> {
@@ -216,11 +285,11 @@ export async function openImages(
 ): Promise<Opened> {
   const { create, second } = configuration;
   let base: Qcow2Image | undefined;
-  let backing: Disk | undefined;
+  let backing: Qcow2OpenOptions["backing"];
   if (second === "base") {
     backing = base = await openQcow2(keepOpen(files[1]), { readOnly: options.readOnly });
   } else if (configuration.backing === true) {
-    backing = await openRaw(keepOpen(rawBacking), { readOnly: true });
+    backing = ({ name }) => openBackingFile(name);
   }
   const image = await openQcow2(files[0], {
     ...options,

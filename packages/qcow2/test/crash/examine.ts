@@ -1,5 +1,5 @@
-import { type Disk, Qcow2Error, type Qcow2Image } from "../../src/index.js";
-import { backingName, type Configuration, type Opened, openImages } from "./configurations.js";
+import { type Disk, MemoryFile, openRaw, Qcow2Error, type Qcow2Image } from "../../src/index.js";
+import { backingNames, type Configuration, type Opened, openImages } from "./configurations.js";
 import type { BitmapState, Model } from "./model.js";
 import { type ScratchFile, SECTOR } from "./scratch-file.js";
 import { fillSectors, type Recording } from "./workload.js";
@@ -41,21 +41,28 @@ export async function examine(
   const opened = await openImages(configuration, files);
   const { image, base } = opened;
   const { backingFile } = image.info();
-  demand(backingFile === backingName(configuration)?.name, () => `the backing file is ${backingFile}`);
+  demand(backingNames(configuration).includes(backingFile), () => `the backing file is ${backingFile}`);
   await clean(image, "image");
   const values = await contents(image, model, moment.floor, moment.latest);
+  if (image.core.dataFileRaw) await rawData(files[1], image.size, model, moment);
   if (base !== undefined) {
     await clean(base, "base");
     await contents(base, baseModel!, moment.baseFloor, moment.latest);
   }
   const snapshots = snapshotsOf(image, model, moment);
   if (depth.snapshots) {
-    for (const { id, sectors, values: expected } of snapshots) {
+    for (const { id, sectors, values: expected, state } of snapshots) {
       const old = (await openImages(configuration, files, { snapshot: id, readOnly: true })).image;
       demand(old.size === sectors * SECTOR, () => `snapshot ${id} has ${old.size} bytes`);
       const found = await readSectors(old);
       const wrong = found.findIndex((value, i) => value !== expected[i]);
       demand(wrong < 0, () => `sector ${wrong} of snapshot ${id} holds ${found[wrong]} instead of ${expected[wrong]}`);
+      const saved = new Uint8Array(state.length * SECTOR);
+      await old.readVmState(saved, 0);
+      demand(
+        fillSectors(state).every((byte, i) => byte === saved[i]),
+        () => `the machine state of snapshot ${id} has changed`,
+      );
     }
   }
   await bitmapsOf(image, model, moment, values);
@@ -105,6 +112,18 @@ export async function contents(image: Disk, model: Model, floor: number, latest:
     );
   });
   return values;
+}
+
+/** A raw data file holds by itself what the disk does. */
+async function rawData(file: ScratchFile, size: number, model: Model, { floor, latest }: Moment): Promise<void> {
+  const whole = new MemoryFile(file.name, file.bytes());
+  whole.truncate(size);
+  (await readSectors(await openRaw(whole))).forEach((value, sector) => {
+    demand(
+      model.allows(sector, value, floor, latest),
+      () => `sector ${sector} of the raw data file holds ${value}, allowed ${model.allowed(sector, floor, latest)}`,
+    );
+  });
 }
 
 function snapshotsOf(image: Qcow2Image, model: Model, { floor, latest }: Moment): Model["currentSnapshots"] {

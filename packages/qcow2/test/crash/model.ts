@@ -99,6 +99,8 @@ export interface SnapshotState {
   readonly id: string;
   readonly sectors: number;
   readonly values: readonly number[];
+  /** Sectors of machine state. */
+  readonly state: readonly number[];
 }
 
 export interface BitmapState {

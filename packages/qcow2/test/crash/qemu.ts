@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { MemoryFile, openRaw } from "../../src/index.js";
 import { qemuImg, tryQemuImg } from "../support.js";
-import { backingContent } from "./configurations.js";
+import { backingContents } from "./configurations.js";
 import { contents, demand, type Moment } from "./examine.js";
 import type { ScratchFile } from "./scratch-file.js";
 import type { Recording } from "./workload.js";
@@ -23,7 +23,7 @@ export async function examineWithQemu(
   const image = path("image.qcow2");
   writeFileSync(image, files[0].bytes());
   writeFileSync(path("second"), files[1].bytes());
-  writeFileSync(path("base.raw"), backingContent());
+  for (const [name, content] of backingContents) writeFileSync(path(name), content);
   const { lazy, second } = configuration;
   // The name of a data file in the header is relative to the directory where qemu-img runs.
   const what =

@@ -1,6 +1,7 @@
 import { random } from "../support.js";
 import { openImages } from "./configurations.js";
 import { BrokenPromise, examine, type Moment } from "./examine.js";
+import { all, apply, latestOf, losePower } from "./lose-power.js";
 import { type Event, Recorder } from "./recorder.js";
 import { ScratchFile } from "./scratch-file.js";
 import { type Effort, type Epoch, epochs, type Piece, prefixes, reorderings } from "./states.js";
@@ -19,15 +20,6 @@ export interface Plan extends Effort {
   readonly inspectEvery: number;
   readonly inspect: (files: readonly ScratchFile[], moment: Moment, snapshots: boolean) => Promise<void>;
 }
-
-/** Applies part of an event. */
-function apply(file: ScratchFile, { event, from, to }: Piece): void {
-  if (event.kind === "write") file.write(event.data!.subarray(from, to), event.offset + from);
-  else if (event.kind === "truncate") file.truncate(event.offset);
-  else file.punchHole(event.offset + from, to - from);
-}
-
-const all = (event: Event): Piece => ({ event, from: 0, to: event.length });
 
 /** Examines the states that power loss may leave of a recording; equal ones once. Returns how many there were. */
 export async function replay(recording: Recording, seed: number, plan: Plan): Promise<number> {
@@ -86,7 +78,7 @@ class Replay {
 
   async #state(files: readonly ScratchFile[], epoch: Epoch, pieces: readonly Piece[]): Promise<void> {
     const { model, baseModel } = this.#recording;
-    const latest = pieces.reduce((last, { event }) => Math.max(last, event.issued), epoch.start);
+    const latest = latestOf(epoch, pieces);
     const moment = { floor: model.floor(epoch.end), baseFloor: baseModel?.floor(epoch.end) ?? 0, latest };
     for (const file of files) file.mark();
     for (const piece of pieces) apply(files[piece.event.file], piece);
@@ -121,19 +113,10 @@ class Replay {
     const { image, base } = await openImages(this.#recording.configuration, recorder.files);
     await base?.check({ repair: "leaks" });
     await image.check({ repair: "leaks" });
-    const scratch = this.#emptyFiles();
-    for (const [index, content] of contents.entries()) scratch[index].write(content, 0);
-    const effort = { exhaustive: 3, samples: 3, pairs: 0 };
-    for (const epoch of epochs(recorder, 0)) {
-      const states = [...prefixes(epoch), ...reorderings(epoch, effort, this.#next)];
-      for (const pieces of this.#enter(scratch, epoch, states)) {
-        for (const file of scratch) file.mark();
-        for (const piece of pieces) apply(scratch[piece.event.file], piece);
-        await examine(this.#recording, scratch, moment, { snapshots: false, goOn: false });
-        for (const file of scratch) file.restore();
-        this.#again++;
-      }
-    }
+    const plan = { initial: contents, born: 0, next: this.#next, exhaustive: 3, samples: 3, pairs: 0 };
+    this.#again += await losePower(recorder, plan, (scratch) =>
+      examine(this.#recording, scratch, moment, { snapshots: false, goOn: false }),
+    );
   }
 }
 

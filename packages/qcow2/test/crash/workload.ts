@@ -1,10 +1,12 @@
-import { commit, Qcow2Error, type Qcow2Image } from "../../src/index.js";
+import { type AmendOptions, commit, Qcow2Error, type Qcow2Image, rebase } from "../../src/index.js";
 import { random } from "../support.js";
 import {
+  backingNames,
   backingValue,
   type Configuration,
   createImages,
   type Opened,
+  openBackingFile,
   openImages,
   type StepKind,
 } from "./configurations.js";
@@ -68,6 +70,8 @@ class Work {
   #opened!: Opened;
   #value = 0;
   #bitmaps = 0;
+  /** Machine state for the next snapshot, by sectors. */
+  #state: readonly number[] = [];
   /** Requests under way, with the sectors they touch. */
   #pending: { start: number; end: number; done: Promise<void> }[] = [];
 
@@ -222,6 +226,12 @@ class Work {
           return await this.#changeBitmaps();
         case "commit":
           return await this.#commit();
+        case "amend":
+          return await this.#amend();
+        case "rebase":
+          return await this.#rebase();
+        case "state":
+          return await this.#writeState();
       }
     } catch (error) {
       // Narrow refcounts cannot count snapshots, and version 2 cannot resize with them.
@@ -249,9 +259,12 @@ class Work {
   async #resize(sectors: number): Promise<void> {
     const old = this.model.sectors;
     if (sectors === old) return;
-    if (this.#configuration.create.version === 2 && this.model.currentSnapshots.length > 0) return;
+    if (this.#image.info().version === 2 && this.model.currentSnapshots.length > 0) return;
     this.#resized(sectors, this.#now);
-    await this.#image.resize(sectors * SECTOR, { shrink: sectors < old });
+    // Space that is preallocated may be that of clusters which were freed.
+    const preallocation = sectors > old && this.#next(3) === 0 ? "metadata" : "off";
+    if (sectors > old && this.#next(4) === 0) await this.#image.amend({ size: sectors * SECTOR });
+    else await this.#image.resize(sectors * SECTOR, { shrink: sectors < old, preallocation });
     this.#durable();
   }
 
@@ -260,11 +273,12 @@ class Work {
     if (model.currentSnapshots.length >= MAX_SNAPSHOTS) return;
     const moment = this.#now;
     const id = `${++this.#value}`;
-    const state = { id, sectors: model.sectors, values: model.current() };
+    const state = { id, sectors: model.sectors, values: model.current(), state: this.#state };
     const before = model.currentSnapshots;
     model.snapshots.push({ from: moment, list: [...before, state] });
     try {
-      await this.#image.createSnapshot({ id, name: `s${id}` });
+      await this.#image.createSnapshot({ id, name: `s${id}`, vmStateSize: this.#state.length * SECTOR });
+      this.#state = [];
       this.#durable();
     } catch (error) {
       model.snapshots.push({ from: moment, list: before });
@@ -303,6 +317,7 @@ class Work {
 
   async #changeBitmaps(): Promise<void> {
     const { model } = this;
+    if (this.#image.info().version === 2) return;
     const list = model.currentBitmaps;
     const target = list[this.#next(list.length || 1)] as BitmapState | undefined;
     const others = list.filter((other) => other !== target);
@@ -330,6 +345,48 @@ class Work {
     }
     // Only the bitmaps are durable now, not the data.
     model.flush({ ...model.flushed.at(-1)!, bitmaps: model.bitmaps.length }, this.#now);
+  }
+
+  async #amend(): Promise<void> {
+    const image = this.#image;
+    const { version } = image.info();
+    const next = this.#next;
+    const choices: AmendOptions[] = [
+      { version: version === 2 ? 3 : 2 },
+      { lazyRefcounts: next(2) === 0 },
+      { refcountBits: 2 ** next(7) },
+      { version: 3, refcountBits: 16, lazyRefcounts: false },
+    ];
+    if (image.core.hasDataFile) {
+      choices.push({ dataFile: ["second", "another name", ""][next(3)] });
+      if (next(4) === 0) choices.push({ dataFileRaw: false });
+    }
+    try {
+      await image.amend(choices[next(choices.length)]);
+    } catch (error) {
+      // Counts that do not fit the new width.
+      if (!(error instanceof Qcow2Error) || error.code !== "too-large") throw error;
+    }
+  }
+
+  async #rebase(): Promise<void> {
+    const names = backingNames(this.#configuration);
+    const name = names[this.#next(names.length)];
+    const disk = name === undefined ? undefined : await openBackingFile(name);
+    await rebase(this.#image, name === undefined ? undefined : { name, format: "raw", disk });
+    this.#durable();
+    // The image that is open keeps its old backing file.
+    await this.close();
+    await this.open();
+  }
+
+  async #writeState(): Promise<void> {
+    if (this.#state.length > 0) return;
+    this.#state = this.#fresh(0, 1 + this.#next(90));
+    await this.#image.writeVmState(fillSectors(this.#state), 0);
+    await this.#alone("snapshot");
+    // A snapshot that could not be made leaves it behind.
+    this.#state = [];
   }
 
   async #commit(): Promise<void> {
