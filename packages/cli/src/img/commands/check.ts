@@ -38,7 +38,6 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
     write: repair !== undefined,
     cache: cacheMode(options.value("T"), "source cache"),
     forceShare: options.has("U"),
-    noBacking: true,
     metadataOnly: true,
     repair: true,
   });

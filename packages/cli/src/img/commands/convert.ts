@@ -2,7 +2,7 @@ import type { Disk } from "@softmetal/qcow2";
 import { Arguments, cacheMode, FORCE_SHARE, IMAGE_OPTS, OBJECT } from "../support/common.js";
 import { CommandError, type Context, ioErrorText, messageOf } from "../support/context.js";
 import { requestStart } from "../support/copy-requests.js";
-import { createImage } from "../support/create.js";
+import { compatVersion, createImage } from "../support/create.js";
 import {
   CreateOptions,
   type Format,
@@ -12,6 +12,7 @@ import {
   printOptionHelp,
   wantsHelp,
 } from "../support/create-options.js";
+import { fileOptions } from "../support/filename.js";
 import { flag } from "../support/getopt.js";
 import { nestOptions, type OptionTree } from "../support/keyval.js";
 import { type OpenImage, openImage } from "../support/open.js";
@@ -50,6 +51,7 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
     return 0;
   }
   if (sources.length < 1 || output === undefined) throw new CommandError("Must specify image file name");
+  if (sources.length > 1 && options.has("l")) throw new CommandError("No support for concatenating multiple snapshot");
   const progress = new ProgressLine(context, options.has("p") && !options.has("q"));
   const opened: OpenImage[] = [];
   try {
@@ -99,6 +101,8 @@ function readSettings(context: Context, options: Arguments): Settings {
     throw new CommandError("--target-image-opts requires use of -n flag");
   }
   if (options.has("n") && options.has("o")) throw new CommandError("-o has no effect when skipping image creation");
+  if (options.has("target-image-opts") && options.has("O"))
+    throw new CommandError("--image-opts and --format are mutually exclusive");
   if (options.has("target-is-zero") && !options.has("n"))
     throw new CommandError("--target-is-zero requires use of -n flag");
   if (options.has("skip-broken-bitmaps") && !options.has("bitmaps")) {
@@ -140,19 +144,21 @@ async function convert(
   const source = copySource(disks, settings.rateLimit);
   const skipCreate = options.has("n");
   let backing: string | undefined;
-  let outputFormat: string | undefined = options.value("O");
   let keys: OptionTree | undefined;
   let targetIsZero = options.has("target-is-zero");
+  if (targetIsZero && options.has("B"))
+    throw new CommandError("Cannot use --target-is-zero when the destination image has a backing file");
+  if (options.has("bitmaps")) checkSourceBitmaps(sources);
   if (!skipCreate) {
     const { format } = settings;
     if (!isFormat(format)) throw new CommandError(`Unknown file format '${format}'`);
-    outputFormat = format;
-    const creation = creationOptions(options, format, source.size, sources.length);
+    refuseProtocol(output);
+    const creation = creationOptions(context, options, format, source.size, sources.length);
     backing = creation.get("backing_file");
     keys = keyOptions(creation);
     targetIsZero = startsAsZeros(format, creation);
     if (options.has("c")) checkCompressible(format, creation);
-    if (options.has("bitmaps")) checkBitmaps(format, sources);
+    if (options.has("bitmaps")) checkBitmaps(format, creation);
     await createImage(context, output, format, creation, creation.size("size")!).catch((error: unknown) => {
       throw new CommandError(`${output}: error while converting ${format}: ${messageOf(error)}`);
     });
@@ -161,11 +167,10 @@ async function convert(
   const target = await openImage(context, {
     filename: output,
     imageOpts,
-    format: imageOpts ? undefined : outputFormat,
+    format: imageOpts ? undefined : settings.format,
     extra: keys,
     write: true,
     cache: options.value("t") ?? "unsafe",
-    noBacking: backing !== undefined,
     discard: true,
   });
   try {
@@ -215,6 +220,7 @@ async function copyInto(context: Context, options: Arguments, settings: Settings
     compress: options.has("c"),
     targetIsZero,
     ownLayerOnly: backing !== undefined,
+    zeroFrom: backing === undefined ? undefined : target.qcow2?.backing?.size,
     sparseSize: settings.sparse,
     onUnreadable: salvage ? (offset, _length, error) => report(offset, error) : undefined,
     progress: progress.update,
@@ -240,8 +246,14 @@ function keyOptions(creation: CreateOptions): OptionTree {
   return nestOptions(keys.map(({ name }) => [name, creation.get(name)!]));
 }
 
-function creationOptions(options: Arguments, format: Format, size: number, count: number): CreateOptions {
-  const creation = new CreateOptions(optionRows(format, "create", true));
+function creationOptions(
+  context: Context,
+  options: Arguments,
+  format: Format,
+  size: number,
+  count: number,
+): CreateOptions {
+  const creation = new CreateOptions(optionRows(format, "create", true), (message) => context.warn(message));
   for (const text of options.all("o")) creation.add(text);
   const base = options.value("B");
   if (base !== undefined) {
@@ -249,6 +261,8 @@ function creationOptions(options: Arguments, format: Format, size: number, count
     creation.set("backing_file", base);
   }
   const baseFormat = options.value("F");
+  if (baseFormat !== undefined && format !== "qcow2")
+    throw new CommandError(`Backing file format not supported for file format '${format}'`);
   if (baseFormat !== undefined) creation.set("backing_fmt", baseFormat);
   // The source decides, whatever -o size= says.
   creation.set("size", String(size));
@@ -274,14 +288,32 @@ function checkCompressible(format: Format, creation: CreateOptions): void {
   }
 }
 
-function checkBitmaps(format: Format, sources: readonly OpenImage[]): void {
+/** What cannot be a target at all is said without the name of the target. */
+function refuseProtocol(output: string): void {
+  const { driver } = fileOptions(output);
+  if (driver === "http" || driver === "https")
+    throw new CommandError(`Protocol driver '${driver}' does not support image creation`);
+}
+
+function checkSourceBitmaps(sources: readonly OpenImage[]): void {
   if (sources.length > 1) throw new CommandError("Copying bitmaps only possible with single source");
-  if (sources[0].qcow2 === undefined) throw new CommandError("Format driver 'raw' does not support bitmaps");
-  if (format !== "qcow2") throw new CommandError(`Format driver '${format}' does not support bitmaps`);
+  const { qcow2 } = sources[0];
+  if (qcow2 === undefined || qcow2.info().version === 2) throw new CommandError("Source lacks bitmap support");
+}
+
+function checkBitmaps(format: Format, creation: CreateOptions): void {
+  if (format === "qcow2" && compatVersion(creation.get("compat")) === 3) return;
+  throw new CommandError(`Format driver '${format}' does not support bitmaps`);
 }
 
 async function copyBitmaps(context: Context, source: OpenImage, target: OpenImage, skipBroken: boolean): Promise<void> {
-  for (const { name, granularity, enabled, inconsistent } of source.qcow2!.listBitmaps()) {
+  const bitmaps = source.qcow2!.listBitmaps();
+  const known = target.qcow2?.listBitmaps().map(({ name }) => name) ?? [];
+  // QEMU begins with the last one.
+  const twice = bitmaps.findLast(({ name }) => known.includes(name));
+  if (twice !== undefined)
+    throw new CommandError(`Failed to create bitmap ${twice.name}: Bitmap already exists: ${twice.name}`);
+  for (const { name, granularity, enabled, inconsistent } of bitmaps) {
     if (inconsistent) {
       if (!skipBroken)
         throw new CommandError(

@@ -21,7 +21,6 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
     imageOpts: options.has("image-opts"),
     write: !list,
     forceShare: options.has("U"),
-    noBacking: true,
     metadataOnly: true,
   });
   try {

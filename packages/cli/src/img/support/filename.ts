@@ -19,7 +19,7 @@ export function fileOptions(name: string): OptionTree {
 /** `nbd:host:port[:exportname=x]` and `nbd:unix:path[:exportname=x]` as URIs. */
 function legacyNbd(name: string): string {
   const match = /^nbd:(?:unix:([^:]+)|([^:]+|\[[^\]]*\]):(\d+))(?::exportname=(.*))?$/s.exec(name);
-  if (match === null) throw new CommandError(`File name string for new protocols must start with 'nbd:': ${name}`);
+  if (match === null) throw new CommandError(`error parsing address '${name.slice("nbd:".length)}'`);
   const [, socket, host, port, exportName = ""] = match;
   const path = encodeURIComponent(exportName);
   return socket === undefined
