@@ -66,14 +66,16 @@ export class Qcow2Error extends Error {
   }
 }
 
-/** Runs `action` and says of errors that do not know it where they happened. */
+/**
+ * Runs `action` and says of errors that do not know the file where they happened; an offset they know is one from the
+ * start of the structure.
+ */
 export function located<T>(where: ErrorLocation, action: () => T): T {
   try {
     return action();
   } catch (error) {
-    if (error instanceof Qcow2Error && error.file === undefined) {
-      throw new Qcow2Error(error.code, error.reason, where, { cause: error.cause });
-    }
-    throw error;
+    if (!(error instanceof Qcow2Error) || error.file !== undefined) throw error;
+    const offset = where.offset === undefined ? error.offset : where.offset + (error.offset ?? 0);
+    throw new Qcow2Error(error.code, error.reason, { ...where, offset }, { cause: error.cause });
   }
 }

@@ -1,4 +1,4 @@
-import { Qcow2Error } from "../errors.js";
+import { located, Qcow2Error } from "../errors.js";
 
 /** How one field lies in memory: big-endian unless it says otherwise. */
 export interface Field<T> {
@@ -70,6 +70,7 @@ export interface Struct<T> {
   encode(value: T, into: Uint8Array, at?: number): void;
   /** Offset of a field from the start of the structure. */
   offsetOf(field: keyof T): number;
+  has(field: PropertyKey): field is keyof T;
 }
 
 /** Defines a packed structure once, for decoding and encoding. */
@@ -85,7 +86,10 @@ export function struct<F extends Fields>(fields: F): Struct<Values<F>> {
     decode(data, at = 0) {
       const view = viewOf(data);
       const value: Record<string, unknown> = {};
-      for (const entry of layout) value[entry.key] = entry.field.get(view, at + entry.at);
+      for (const entry of layout) {
+        // `located` adds where the structure is.
+        value[entry.key] = located({ offset: entry.at }, () => entry.field.get(view, at + entry.at));
+      }
       return value as Values<F>;
     },
     encode(value, into, at = 0) {
@@ -94,6 +98,9 @@ export function struct<F extends Fields>(fields: F): Struct<Values<F>> {
     },
     offsetOf(key) {
       return layout.find((entry) => entry.key === key)!.at;
+    },
+    has(key): key is keyof Values<F> {
+      return layout.some((entry) => entry.key === key);
     },
   };
 }

@@ -1,4 +1,4 @@
-import { Qcow2Error } from "../errors.js";
+import { located, Qcow2Error } from "../errors.js";
 import { bytes, decodeUtf8, encodeUtf8, roundUp, struct, u8, u32, u64, u64big } from "./binary.js";
 import * as C from "./constants.js";
 
@@ -40,6 +40,24 @@ export interface HeaderExtension {
   data: Uint8Array;
 }
 
+/** Where the content of a header extension was read from, for errors. */
+interface ReadFrom {
+  readonly at?: number;
+}
+
+/** Where a field of the bitmaps extension lies in the file, in bytes. */
+export function bitmapsFieldOffset(
+  { at }: ReadFrom,
+  field: "nbBitmaps" | "directorySize" | "directoryOffset",
+): number | undefined {
+  return at === undefined ? undefined : at + bitmapsExtension.offsetOf(field);
+}
+
+/** Where a field of the encryption extension lies in the file, in bytes. */
+export function encryptionFieldOffset({ at }: ReadFrom, field: "offset" | "length"): number | undefined {
+  return at === undefined ? undefined : at + encryptionExtension.offsetOf(field);
+}
+
 /** The header cluster, decoded. `headerLength` and `backingFileOffset` are computed when it is encoded. */
 export interface Header {
   version: 2 | 3;
@@ -62,14 +80,27 @@ export interface Header {
   backingFile: string | undefined;
   backingFormat: string | undefined;
   dataFile: string | undefined;
-  bitmaps: { nbBitmaps: number; directorySize: number; directoryOffset: number } | undefined;
-  encryptionHeader: { offset: number; length: number } | undefined;
+  bitmaps: ({ nbBitmaps: number; directorySize: number; directoryOffset: number } & ReadFrom) | undefined;
+  encryptionHeader: ({ offset: number; length: number } & ReadFrom) | undefined;
   /** The feature name table and extensions we do not know, kept in their order. */
   otherExtensions: HeaderExtension[];
 }
 
-const bad = (reason: string, file: string, offset?: number): Qcow2Error =>
+const bad = (reason: string, file: string, offset: number): Qcow2Error =>
   new Qcow2Error("corrupt", reason, { file, structure: "header", offset });
+
+/** A field of the header, by the name it has in the specification. */
+export type HeaderField =
+  | keyof ReturnType<typeof base.decode>
+  | keyof ReturnType<typeof version3.decode>
+  | "compressionType";
+
+/** Where a field of the header lies in the file, in bytes. */
+export function headerOffset(field: HeaderField): number {
+  if (base.has(field)) return base.offsetOf(field);
+  if (version3.has(field)) return base.size + version3.offsetOf(field);
+  return base.size + version3.size + additional.offsetOf("compressionType");
+}
 
 /** Whether `data` starts like a qcow2 image. */
 export function isQcow2(data: Uint8Array): boolean {
@@ -78,10 +109,16 @@ export function isQcow2(data: Uint8Array): boolean {
   return view.getUint32(0) === C.QCOW2_MAGIC && view.getUint32(4) >= 2;
 }
 
+/** Something else is where the magic number should be, or the file ends within the header. */
+function notAnImage(data: Uint8Array, file: string): Qcow2Error {
+  const offset = isQcow2(data) ? data.length : headerOffset("magic");
+  return new Qcow2Error("not-an-image", "not a qcow2 image", { file, structure: "header", offset });
+}
+
 /** How many bytes from the start of the file `decodeHeader` needs; only `base.size` are looked at. */
 export function headerClusterSize(start: Uint8Array, file: string): number {
   if (!isQcow2(start) || start.length < base.size) {
-    throw new Qcow2Error("not-an-image", "not a qcow2 image", { file });
+    throw notAnImage(start, file);
   }
   const bits = new DataView(start.buffer, start.byteOffset).getUint32(base.offsetOf("clusterBits"));
   if (bits < C.MIN_CLUSTER_BITS || bits > C.MAX_CLUSTER_BITS) {
@@ -97,11 +134,15 @@ export function headerClusterSize(start: Uint8Array, file: string): number {
 /** Decodes the header from the first cluster (or as much of it as the file has). */
 export function decodeHeader(data: Uint8Array, file: string): Header {
   if (!isQcow2(data) || data.length < base.size) {
-    throw new Qcow2Error("not-an-image", "not a qcow2 image", { file });
+    throw notAnImage(data, file);
   }
   const fields = decodeLocated(base, data, 0, file);
   if (fields.version !== 2 && fields.version !== 3) {
-    throw new Qcow2Error("unsupported", `unsupported qcow2 version ${fields.version}`, { file, structure: "header" });
+    throw new Qcow2Error("unsupported", `unsupported qcow2 version ${fields.version}`, {
+      file,
+      structure: "header",
+      offset: headerOffset("version"),
+    });
   }
   const clusterSize = headerClusterSize(data, file);
   const header: Header = {
@@ -130,16 +171,17 @@ export function decodeHeader(data: Uint8Array, file: string): Header {
   };
   let headerLength = base.size;
   if (fields.version === 3) {
-    if (data.length < base.size + version3.size) throw bad("header is cut short", file);
+    if (data.length < base.size + version3.size) throw bad("header is cut short", file, data.length);
     const more = decodeLocated(version3, data, base.size, file);
     headerLength = more.headerLength;
     header.incompatibleFeatures = more.incompatibleFeatures;
     header.compatibleFeatures = more.compatibleFeatures;
     header.autoclearFeatures = more.autoclearFeatures;
     header.refcountOrder = more.refcountOrder;
-    if (headerLength < base.size + version3.size) throw bad(`header length ${headerLength} is too short`, file, 100);
+    if (headerLength < base.size + version3.size)
+      throw bad(`header length ${headerLength} is too short`, file, headerOffset("headerLength"));
     if (headerLength > Math.min(clusterSize, data.length)) {
-      throw bad(`header length ${headerLength} exceeds the first cluster`, file, 100);
+      throw bad(`header length ${headerLength} exceeds the first cluster`, file, headerOffset("headerLength"));
     }
     const known = base.size + version3.size + additional.size;
     if (headerLength > base.size + version3.size) header.compressionType = data[base.size + version3.size];
@@ -147,10 +189,11 @@ export function decodeHeader(data: Uint8Array, file: string): Header {
   }
   let extensionsEnd = Math.min(clusterSize, data.length);
   if (fields.backingFileOffset !== 0) {
-    if (fields.backingFileSize > C.MAX_BACKING_NAME) throw bad("backing file name is too long", file, 16);
+    if (fields.backingFileSize > C.MAX_BACKING_NAME)
+      throw bad("backing file name is too long", file, headerOffset("backingFileSize"));
     const end = fields.backingFileOffset + fields.backingFileSize;
     if (fields.backingFileOffset < headerLength || end > data.length) {
-      throw bad("backing file name lies outside of the first cluster", file, 8);
+      throw bad("backing file name lies outside of the first cluster", file, headerOffset("backingFileOffset"));
     }
     if (fields.backingFileSize > 0) header.backingFile = decodeUtf8(data.subarray(fields.backingFileOffset, end));
     extensionsEnd = fields.backingFileOffset;
@@ -165,12 +208,7 @@ function decodeLocated<T>(
   at: number,
   file: string,
 ): T {
-  try {
-    return definition.decode(data, at);
-  } catch (error) {
-    if (error instanceof Qcow2Error) throw new Qcow2Error(error.code, error.reason, { file, structure: "header" });
-    throw error;
-  }
+  return located({ file, structure: "header", offset: at }, () => definition.decode(data, at));
 }
 
 function decodeExtensions(header: Header, data: Uint8Array, from: number, end: number, file: string): void {
@@ -179,7 +217,8 @@ function decodeExtensions(header: Header, data: Uint8Array, from: number, end: n
     const { type, length } = extensionHead.decode(data, at);
     if (type === C.EXTENSION.end) return;
     const start = at + extensionHead.size;
-    if (length > end - start) throw bad(`header extension 0x${type.toString(16)} is too long`, file, at);
+    const lengthAt = at + extensionHead.offsetOf("length");
+    if (length > end - start) throw bad(`header extension 0x${type.toString(16)} is too long`, file, lengthAt);
     const content = data.slice(start, start + length);
     switch (type) {
       case C.EXTENSION.backingFormat:
@@ -189,12 +228,12 @@ function decodeExtensions(header: Header, data: Uint8Array, from: number, end: n
         header.dataFile = decodeUtf8(content);
         break;
       case C.EXTENSION.bitmaps:
-        if (length !== bitmapsExtension.size) throw bad("bitmaps extension has the wrong length", file, at);
-        header.bitmaps = decodeLocated(bitmapsExtension, content, 0, file);
+        if (length !== bitmapsExtension.size) throw bad("bitmaps extension has the wrong length", file, lengthAt);
+        header.bitmaps = { ...decodeLocated(bitmapsExtension, data, start, file), at: start };
         break;
       case C.EXTENSION.encryptionHeader:
-        if (length !== encryptionExtension.size) throw bad("encryption extension has the wrong length", file, at);
-        header.encryptionHeader = decodeLocated(encryptionExtension, content, 0, file);
+        if (length !== encryptionExtension.size) throw bad("encryption extension has the wrong length", file, lengthAt);
+        header.encryptionHeader = { ...decodeLocated(encryptionExtension, data, start, file), at: start };
         break;
       default:
         header.otherExtensions.push({ type, data: content });

@@ -1,4 +1,4 @@
-import { located, Qcow2Error } from "../errors.js";
+import { type ErrorLocation, located, Qcow2Error } from "../errors.js";
 import { decodeUtf8, encodeUtf8, roundUp, struct, u16, u32, u64, u64big } from "./binary.js";
 import { MAX_SNAPSHOT_EXTRA_BYTES } from "./constants.js";
 
@@ -74,9 +74,8 @@ export function decodeSnapshotTable(
     }
     if (head.extraDataSize > MAX_SNAPSHOT_EXTRA_BYTES && repair === undefined) {
       throw new Qcow2Error("too-large", "too much extra metadata in the snapshot table", {
-        file,
-        structure: "snapshot table",
-        offset: tableOffset + at,
+        ...where,
+        offset: tableOffset + at + entryHead.offsetOf("extraDataSize"),
       });
     }
     const extraAt = at + entryHead.size;
@@ -88,6 +87,7 @@ export function decodeSnapshotTable(
       return { entries, size: roundUp(start, 8) };
     }
     need(end);
+    const inExtra = (offset: number): ErrorLocation => ({ ...where, offset: tableOffset + extraAt + offset });
     const extra = data.subarray(extraAt, Math.min(idAt, extraAt + MAX_SNAPSHOT_EXTRA_BYTES));
     const icount = extra.length >= 24 ? extraIcount.decode(extra, 16).icount : ICOUNT_NONE;
     entries.push({
@@ -98,8 +98,9 @@ export function decodeSnapshotTable(
       dateSeconds: head.dateSeconds,
       dateNanoseconds: head.dateNanoseconds,
       vmClock: head.vmClock,
-      vmStateSize: extra.length >= 8 ? located(where, () => extraState.decode(extra).vmStateSize) : head.vmStateSize32,
-      diskSize: extra.length >= 16 ? located(where, () => extraDisk.decode(extra, 8).diskSize) : undefined,
+      vmStateSize:
+        extra.length >= 8 ? located(inExtra(0), () => extraState.decode(extra).vmStateSize) : head.vmStateSize32,
+      diskSize: extra.length >= 16 ? located(inExtra(8), () => extraDisk.decode(extra, 8).diskSize) : undefined,
       icount: icount === ICOUNT_NONE ? undefined : icount,
       unknownExtra: extra.slice(Math.min(24, extra.length)),
     });
