@@ -5,6 +5,7 @@ import { Qcow2Error } from "./errors.js";
 import type { RandomAccessFile } from "./file.js";
 import { roundDown, roundUp } from "./format/binary.js";
 import { SECTOR } from "./format/constants.js";
+import { luksOffset } from "./format/luks-header.js";
 import { HostFile } from "./image/host.js";
 import { type Range, RangeLock } from "./image/locks.js";
 import type { LuksCreateOptions, LuksInfo, Passphrase } from "./image/types.js";
@@ -182,6 +183,7 @@ export async function openLuks(file: RandomAccessFile, options: LuksOpenOptions 
     throw new Qcow2Error("corrupt", "the file ends before the encrypted payload", {
       file: file.name,
       structure: "LUKS header",
+      offset: luksOffset("payloadOffset"),
     });
   }
   if (options.passphrase !== undefined) await volume.unlock(options.passphrase);

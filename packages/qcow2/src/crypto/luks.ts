@@ -1,4 +1,4 @@
-import { Qcow2Error } from "../errors.js";
+import { Qcow2Error, type Qcow2ErrorCode } from "../errors.js";
 import type { MaybePromise } from "../file.js";
 import { encodeUtf8, roundUp } from "../format/binary.js";
 import { SECTOR } from "../format/constants.js";
@@ -10,6 +10,8 @@ import {
   LUKS_SLOTS,
   type LuksHeader,
   type LuksSlot,
+  luksOffset,
+  luksSlotOffset,
 } from "../format/luks-header.js";
 import type { LuksCreateOptions, LuksInfo, Passphrase } from "../image/types.js";
 import { type CryptoProvider, DIGEST_BYTES, HASH_NAMES, type HashName } from "../platform.js";
@@ -27,6 +29,8 @@ const MAX_ITERATIONS = 2 ** 26;
 /** Where the LUKS header lies; offsets are from its start. */
 export interface LuksStorage {
   readonly name: string;
+  /** Where the header lies in the file, for errors (default 0). */
+  readonly start?: number;
   read(buffer: Uint8Array, offset: number): MaybePromise<void>;
   write(data: Uint8Array, offset: number): MaybePromise<void>;
   flush(): MaybePromise<void>;
@@ -73,8 +77,9 @@ export class LuksVolume {
     this.#storage = storage;
     this.#crypto = crypto;
     this.#header = header;
-    this.#spec = parseMode(header, storage.name);
-    this.#hash = hashName(header.hashSpec, storage.name);
+    const fail: Fail = (code, reason, offset) => this.#fail(code, reason, offset);
+    this.#spec = parseMode(header, fail);
+    this.#hash = hashName(header.hashSpec, "hashSpec", fail);
     this.#checkLayout();
   }
 
@@ -84,22 +89,27 @@ export class LuksVolume {
     const sectors = roundUp(keyBytes * STRIPES, SECTOR) / SECTOR;
     const headerSectors = roundUp(LUKS_HEADER_BYTES, SECTOR) / SECTOR;
     for (const [index, { keyMaterialOffset: start, stripes }] of slots.entries()) {
-      if (stripes !== STRIPES) this.#fail("corrupt", `key slot ${index} has ${stripes} stripes instead of ${STRIPES}`);
-      if (start < headerSectors) this.#fail("corrupt", `key slot ${index} overlaps the LUKS header`);
-      if (payloadOffset > 0 && start + sectors > payloadOffset)
-        this.#fail("corrupt", `key slot ${index} overlaps the encrypted payload`);
+      const at = luksSlotOffset(index, "keyMaterialOffset");
+      if (stripes !== STRIPES) {
+        const reason = `key slot ${index} has ${stripes} stripes instead of ${STRIPES}`;
+        this.#fail("corrupt", reason, luksSlotOffset(index, "stripes"));
+      }
+      if (start < headerSectors) this.#fail("corrupt", `key slot ${index} overlaps the LUKS header`, at);
+      if (payloadOffset > 0 && start + sectors > payloadOffset) {
+        this.#fail("corrupt", `key slot ${index} overlaps the encrypted payload`, at);
+      }
       const other = slots.findIndex(
         ({ keyMaterialOffset }, i) =>
           i > index && keyMaterialOffset < start + sectors && start < keyMaterialOffset + sectors,
       );
-      if (other >= 0) this.#fail("corrupt", `key slots ${index} and ${other} overlap`);
+      if (other >= 0) this.#fail("corrupt", `key slots ${index} and ${other} overlap`, at);
     }
   }
 
   static async open(storage: LuksStorage, crypto: CryptoProvider): Promise<LuksVolume> {
     const data = new Uint8Array(LUKS_HEADER_BYTES);
     await storage.read(data, 0);
-    return new LuksVolume(storage, crypto, decodeLuksHeader(data, storage.name, 0));
+    return new LuksVolume(storage, crypto, decodeLuksHeader(data, storage.name, storage.start ?? 0));
   }
 
   /** Bytes the header and all key slots take. */
@@ -180,8 +190,11 @@ export class LuksVolume {
     };
   }
 
-  #fail(code: ConstructorParameters<typeof Qcow2Error>[0], reason: string): never {
-    throw new Qcow2Error(code, reason, { file: this.#storage.name, structure: "LUKS header" });
+  /** @param at the field's offset in the header */
+  #fail(code: Qcow2ErrorCode, reason: string, at?: number): never {
+    const { name, start = 0 } = this.#storage;
+    const offset = at === undefined ? undefined : start + at;
+    throw new Qcow2Error(code, reason, { file: name, structure: "LUKS header", offset });
   }
 
   /** Finds the master key. @throws Qcow2Error "wrong-passphrase" */
@@ -211,8 +224,12 @@ export class LuksVolume {
   async #openSlot(slot: LuksSlot, password: Uint8Array): Promise<Uint8Array | undefined> {
     const { keyBytes, mkDigest, mkDigestSalt, mkDigestIterations } = this.#header;
     const crypto = this.#crypto;
-    for (const iterations of [slot.iterations, mkDigestIterations]) {
-      if (iterations === 0 || iterations > MAX_ITERATIONS) this.#fail("too-large", `${iterations} iterations`);
+    const index = this.#header.slots.indexOf(slot);
+    for (const [iterations, at] of [
+      [slot.iterations, luksSlotOffset(index, "iterations")],
+      [mkDigestIterations, luksOffset("mkDigestIterations")],
+    ]) {
+      if (iterations === 0 || iterations > MAX_ITERATIONS) this.#fail("too-large", `${iterations} iterations`, at);
     }
     const material = new Uint8Array(roundUp(keyBytes * slot.stripes, SECTOR));
     await this.#storage.read(material, slot.keyMaterialOffset * SECTOR);
@@ -327,31 +344,31 @@ function layout(keyBytes: number): { slot: number; payload: number } {
   return { slot, payload: ALIGNMENT + LUKS_SLOTS * slot };
 }
 
-function hashName(name: string, file: string): HashName {
-  const known = HASH_NAMES.find((candidate) => candidate === name);
-  if (known !== undefined) return known;
-  throw new Qcow2Error("unsupported", `hash ${name}`, { file, structure: "LUKS header" });
+type Fail = (code: Qcow2ErrorCode, reason: string, offset: number) => never;
+
+function hashName(name: string, field: "hashSpec" | "cipherMode", fail: Fail): HashName {
+  return HASH_NAMES.find((known) => known === name) ?? fail("unsupported", `hash ${name}`, luksOffset(field));
 }
 
 const isAesKeySize = (bytes: number): boolean => bytes === 16 || bytes === 24 || bytes === 32;
 
-function parseMode(header: LuksHeader, file: string): CipherSpec {
-  const where = { file, structure: "LUKS header" };
-  if (header.cipherName !== "aes") throw new Qcow2Error("unsupported", `cipher ${header.cipherName}`, where);
+function parseMode(header: LuksHeader, fail: Fail): CipherSpec {
+  const at = luksOffset("cipherMode");
+  if (header.cipherName !== "aes") return fail("unsupported", `cipher ${header.cipherName}`, luksOffset("cipherName"));
   const match = /^(xts|cbc)-(plain64|plain|essiv)(?::(\w+))?$/.exec(header.cipherMode);
   if (match === null || (match[2] === "essiv") !== (match[3] !== undefined)) {
-    throw new Qcow2Error("unsupported", `cipher mode ${header.cipherMode}`, where);
+    return fail("unsupported", `cipher mode ${header.cipherMode}`, at);
   }
   const mode = match[1] as "xts" | "cbc";
   const aesBytes = mode === "xts" ? header.keyBytes / 2 : header.keyBytes;
   if (!isAesKeySize(aesBytes)) {
-    throw new Qcow2Error("corrupt", `key of ${header.keyBytes} bytes for ${header.cipherMode}`, where);
+    fail("corrupt", `key of ${header.keyBytes} bytes for ${header.cipherMode}`, luksOffset("keyBytes"));
   }
   const ivGenerator = match[2] as IvGenerator;
-  const ivHash = match[3] === undefined ? undefined : hashName(match[3], file);
+  const ivHash = match[3] === undefined ? undefined : hashName(match[3], "cipherMode", fail);
   // The digest is the key of the IV cipher.
   if (ivHash !== undefined && !isAesKeySize(DIGEST_BYTES[ivHash])) {
-    throw new Qcow2Error("unsupported", `no AES cipher with key size ${DIGEST_BYTES[ivHash]}`, where);
+    fail("unsupported", `no AES cipher with key size ${DIGEST_BYTES[ivHash]}`, at);
   }
   return { mode, ivGenerator, ivHash };
 }

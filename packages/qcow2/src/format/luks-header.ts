@@ -1,4 +1,4 @@
-import { Qcow2Error } from "../errors.js";
+import { Qcow2Error, type Qcow2ErrorCode } from "../errors.js";
 import { bytes, decodeUtf8, encodeUtf8, struct, u16, u32 } from "./binary.js";
 
 /** LUKS On-Disk Format Specification 1.2, figure 1: the partition header. */
@@ -58,19 +58,36 @@ const text = (field: Uint8Array): string => {
   return decodeUtf8(end < 0 ? field : field.subarray(0, end));
 };
 
+const slotOffset = (index: number): number => partition.size + index * slot.size;
+
+/** Where a field lies, from the start of the header. */
+export function luksOffset(field: keyof ReturnType<typeof partition.decode>): number {
+  return partition.offsetOf(field);
+}
+
+/** Where a field of a key slot lies, from the start of the header. */
+export function luksSlotOffset(index: number, field: keyof ReturnType<typeof slot.decode>): number {
+  return slotOffset(index) + slot.offsetOf(field);
+}
+
+/** @param offset where the header lies in the file, for errors */
 export function decodeLuksHeader(data: Uint8Array, file: string, offset: number): LuksHeader {
-  const where = { file, structure: "LUKS header", offset };
+  const fail = (code: Qcow2ErrorCode, reason: string, at: number): never => {
+    throw new Qcow2Error(code, reason, { file, structure: "LUKS header", offset: offset + at });
+  };
   if (data.length < LUKS_HEADER_BYTES || !MAGIC.every((byte, i) => data[i] === byte)) {
-    throw new Qcow2Error("not-an-image", "no LUKS header", where);
+    fail("not-an-image", "no LUKS header", 0);
   }
   const fields = partition.decode(data);
-  if (fields.version !== 1) throw new Qcow2Error("unsupported", `LUKS version ${fields.version}`, where);
-  if (fields.keyBytes < 16 || fields.keyBytes > 64) throw new Qcow2Error("corrupt", "impossible key size", where);
+  if (fields.version !== 1) fail("unsupported", `LUKS version ${fields.version}`, partition.offsetOf("version"));
+  if (fields.keyBytes < 16 || fields.keyBytes > 64) {
+    fail("corrupt", "impossible key size", partition.offsetOf("keyBytes"));
+  }
   const slots: LuksSlot[] = [];
   for (let i = 0; i < LUKS_SLOTS; i++) {
-    const { active, ...rest } = slot.decode(data, partition.size + i * slot.size);
+    const { active, ...rest } = slot.decode(data, slotOffset(i));
     if (active !== SLOT_ACTIVE && active !== SLOT_INACTIVE) {
-      throw new Qcow2Error("corrupt", `key slot ${i} is neither active nor inactive`, where);
+      fail("corrupt", `key slot ${i} is neither active nor inactive`, luksSlotOffset(i, "active"));
     }
     slots.push({ active: active === SLOT_ACTIVE, ...rest });
   }
@@ -103,7 +120,7 @@ export function encodeLuksHeader(header: LuksHeader): Uint8Array {
     data,
   );
   header.slots.forEach((entry, i) => {
-    slot.encode({ ...entry, active: entry.active ? SLOT_ACTIVE : SLOT_INACTIVE }, data, partition.size + i * slot.size);
+    slot.encode({ ...entry, active: entry.active ? SLOT_ACTIVE : SLOT_INACTIVE }, data, slotOffset(i));
   });
   return data;
 }
