@@ -49,19 +49,23 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
   });
   try {
     const { disk } = image;
-    if (!options.has("q")) {
-      context.out(
-        `Sending ${plan.count} ${write ? "write" : "read"} requests, ${plan.bytes} bytes each, ${depth} in parallel ` +
-          `(starting at offset ${plan.offset}, step size ${plan.step})\n`,
+    const cached = cache === undefined || !["none", "off", "directsync"].includes(cache);
+    if ((aio === "native" || options.has("n")) && cached) {
+      throw new CommandError(
+        `Could not open '${options.operands[0]}': aio=native was specified, but it requires cache.direct=on, which was not ` +
+          "specified.",
       );
-      if (flushInterval > 0)
-        context.out(`Sending flush every ${plan.drainOnFlush ? "" : "non-draining "}${flushInterval} requests\n`);
     }
+    // As with qemu-img, -q makes no difference.
+    context.out(
+      `Sending ${plan.count} ${write ? "write" : "read"} requests, ${plan.bytes} bytes each, ${depth} in parallel ` +
+        `(starting at offset ${plan.offset}, step size ${plan.step})\n`,
+    );
+    if (flushInterval > 0) context.out(`Sending flush every ${flushInterval} requests\n`);
     if (plan.bytes > disk.size) throw new CommandError("Failed request: Input/output error");
     const begun = performance.now();
     await send(disk, plan);
-    if (!options.has("q"))
-      context.out(`Run completed in ${((performance.now() - begun) / 1000).toFixed(3)} seconds.\n`);
+    context.out(`Run completed in ${((performance.now() - begun) / 1000).toFixed(3)} seconds.\n`);
   } finally {
     await image.close();
   }
@@ -77,11 +81,12 @@ function benchCache(mode: string | undefined): string | undefined {
 }
 
 function readPlan(context: Context, options: Arguments): Plan {
-  const number = (key: string, what: string, fallback: number, max: number): number => {
+  const number = (key: string, what: string, fallback: number, max: number, min = 0): number => {
     const text = options.value(key);
     if (text === undefined) return fallback;
-    const value = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : Number.NaN;
-    if (!(value <= max)) throw new CommandError(`Invalid ${what} specified`);
+    const digits = /^\s*\+?(0x[0-9a-f]+|0[0-7]*|[1-9]\d*)$/i.exec(text)?.[1] ?? "";
+    const value = /^0\d/.test(digits) ? Number.parseInt(digits, 8) : digits === "" ? Number.NaN : Number(digits);
+    if (!(value >= min && value <= max)) throw new CommandError(`Invalid ${what} specified`);
     return value;
   };
   const size = (key: string, what: string, fallback: number): number => {
@@ -93,7 +98,8 @@ function readPlan(context: Context, options: Arguments): Plan {
   const patternText = options.value("pattern");
   return {
     count: number("c", "request count", 75_000, 2147483647),
-    depth: number("d", "queue depth", 64, 2147483647),
+    // Without any request under way qemu-img would wait for ever.
+    depth: number("d", "queue depth", 64, 2147483647, 1),
     bytes,
     step: size("S", "step_size", bytes) || bytes,
     offset: offsetText === undefined ? 0 : sizeArgument(context, "offset", offsetText),

@@ -86,6 +86,8 @@ async function perform(
   const { qcow2 } = image;
   const known = qcow2?.listBitmaps().some(({ name }) => name === bitmap) ?? false;
   if (action === "add") {
+    if (bitmap === "") throw new CommandError("Bitmap name cannot be empty");
+    if (Buffer.byteLength(bitmap) > 1023) throw new CommandError("Bitmap name is too long");
     if (known) throw new CommandError(`Bitmap already exists: ${bitmap}`);
     const { granularity } = details;
     if (granularity !== undefined && (granularity < 512 || !Number.isInteger(Math.log2(granularity)))) {
@@ -109,6 +111,12 @@ async function perform(
   const from = source === undefined ? qcow2 : source.qcow2;
   if (!from?.listBitmaps().some(({ name }) => name === details.source)) {
     throw new CommandError(`Dirty bitmap '${details.source}' not found`);
+  }
+  if (source !== undefined && source.disk.size !== image.disk.size) {
+    throw new CommandError(
+      `Bitmaps are of different sizes (destination size is ${image.disk.size}, source size is ${source.disk.size}) ` +
+        "and can't be merged",
+    );
   }
   await qcow2.mergeBitmap(bitmap, details.source, from);
 }

@@ -1,4 +1,4 @@
-import type { CompareResult, Disk } from "@softmetal/qcow2";
+import type { CompareResult } from "@softmetal/qcow2";
 import { Arguments, cacheMode, FORCE_SHARE, IMAGE_OPTS, OBJECT } from "../support/common.js";
 import { CommandError, type Context, messageOf, UsageError } from "../support/context.js";
 import { flag } from "../support/getopt.js";
@@ -31,8 +31,22 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
         return new CommandError(`Error while reading offset ${offset} of ${filename}: ${reason}`, READ_FAILED);
       }),
     );
-    const result = await compare(watched[0], watched[1], { strict: options.has("s"), progress: progress.update });
-    status = explain(result, first.disk, second.disk, (text) => (quiet ? undefined : context.out(text)));
+    const say = (text: string): void => (quiet ? undefined : context.out(text));
+    const common = Math.min(first.disk.size, second.disk.size);
+    let warned = first.disk.size === second.disk.size;
+    /** Comes before anything is said of the part that only one image has. */
+    const warnOfSize = (): void => {
+      if (!warned) say("Warning: Image size mismatch!\n");
+      warned = true;
+    };
+    const result = await compare(watched[0], watched[1], {
+      strict: options.has("s"),
+      progress: (done, total) => {
+        if (done > common) warnOfSize();
+        progress.update(done, total);
+      },
+    });
+    status = explain(result, common, warnOfSize, say);
   } finally {
     await first.close();
     await second?.close();
@@ -57,8 +71,7 @@ async function openOne(context: Context, options: Arguments, index: 0 | 1): Prom
 }
 
 /** Prints the outcome and returns the exit status. */
-function explain(result: CompareResult, a: Disk, b: Disk, say: (text: string) => void): number {
-  const common = Math.min(a.size, b.size);
+function explain(result: CompareResult, common: number, warnOfSize: () => void, say: (text: string) => void): number {
   if (!result.equal && result.reason === "size") {
     say("Strict mode: Image size mismatch!\n");
     return DIFFERENT;
@@ -68,7 +81,7 @@ function explain(result: CompareResult, a: Disk, b: Disk, say: (text: string) =>
     return DIFFERENT;
   }
   // The common part is equal: what is left is the tail of the longer one.
-  if (a.size !== b.size && (result.equal || result.offset >= common)) say("Warning: Image size mismatch!\n");
+  if (result.equal || result.offset >= common) warnOfSize();
   say(result.equal ? "Images are identical.\n" : `Content mismatch at offset ${result.offset}!\n`);
   return result.equal ? 0 : DIFFERENT;
 }

@@ -2,7 +2,7 @@ import type { Disk } from "@softmetal/qcow2";
 import { Arguments, cacheMode, FORCE_SHARE, IMAGE_OPTS, OBJECT } from "../support/common.js";
 import { CommandError, type Context, ioErrorText, messageOf } from "../support/context.js";
 import { requestStart } from "../support/copy-requests.js";
-import { compatVersion, createImage } from "../support/create.js";
+import { createImage } from "../support/create.js";
 import {
   CreateOptions,
   type Format,
@@ -158,7 +158,6 @@ async function convert(
     keys = keyOptions(creation);
     targetIsZero = startsAsZeros(format, creation);
     if (options.has("c")) checkCompressible(format, creation);
-    if (options.has("bitmaps")) checkBitmaps(format, creation);
     await createImage(context, output, format, creation, creation.size("size")!).catch((error: unknown) => {
       throw new CommandError(`${output}: error while converting ${format}: ${messageOf(error)}`);
     });
@@ -198,6 +197,7 @@ async function copyInto(context: Context, options: Arguments, settings: Settings
     if (target.disk.size < Math.floor(source.size / 512) * 512)
       throw new CommandError("output file is smaller than input file");
   }
+  if (options.has("bitmaps")) checkTargetBitmaps(target);
   if (options.has("c") && target.qcow2 === undefined)
     throw new CommandError("Compression not supported for this file format");
   const { convert } = await import("@softmetal/qcow2");
@@ -301,27 +301,27 @@ function checkSourceBitmaps(sources: readonly OpenImage[]): void {
   if (qcow2 === undefined || qcow2.info().version === 2) throw new CommandError("Source lacks bitmap support");
 }
 
-function checkBitmaps(format: Format, creation: CreateOptions): void {
-  if (format === "qcow2" && compatVersion(creation.get("compat")) === 3) return;
+function checkTargetBitmaps({ format, qcow2 }: OpenImage): void {
+  if (qcow2?.info().version === 3) return;
   throw new CommandError(`Format driver '${format}' does not support bitmaps`);
 }
 
 async function copyBitmaps(context: Context, source: OpenImage, target: OpenImage, skipBroken: boolean): Promise<void> {
   const bitmaps = source.qcow2!.listBitmaps();
-  const known = target.qcow2?.listBitmaps().map(({ name }) => name) ?? [];
-  // QEMU begins with the last one.
-  const twice = bitmaps.findLast(({ name }) => known.includes(name));
-  if (twice !== undefined)
-    throw new CommandError(`Failed to create bitmap ${twice.name}: Bitmap already exists: ${twice.name}`);
-  for (const { name, granularity, enabled, inconsistent } of bitmaps) {
-    if (inconsistent) {
-      if (!skipBroken)
-        throw new CommandError(
-          `Cannot copy inconsistent bitmap '${name}'\nTry --skip-broken-bitmaps, or use 'bitmap --remove'`,
-        );
-      context.warn(`Skipping inconsistent bitmap '${name}'`);
-      continue;
+  const known = target.qcow2!.listBitmaps().map(({ name }) => name);
+  // QEMU begins with the last one, and stores them in this order all the same.
+  for (const { name, inconsistent } of [...bitmaps].reverse()) {
+    if (inconsistent && skipBroken) context.warn(`Skipping inconsistent bitmap '${name}'`);
+    else if (inconsistent) {
+      throw new CommandError(
+        `Cannot copy inconsistent bitmap '${name}'\n` +
+          `Try --skip-broken-bitmaps, or use '${context.program} bitmap --remove' to delete it`,
+      );
+    } else if (known.includes(name)) {
+      throw new CommandError(`Failed to create bitmap ${name}: Bitmap already exists: ${name}`);
     }
+  }
+  for (const { name, granularity, enabled } of bitmaps.filter(({ inconsistent }) => !inconsistent)) {
     await target.qcow2!.createBitmap(name, { granularity, enabled: false });
     await target.qcow2!.mergeBitmap(name, name, source.qcow2);
     if (enabled) await target.qcow2!.setBitmapEnabled(name, true);

@@ -78,15 +78,27 @@ async function measure(context: Context, options: Arguments, source: OpenImage |
     }
   }
   const bytes = Math.ceil((source?.disk.size ?? size) / 512) * 512;
-  if (format === "raw") return { required: bytes, fullyAllocated: bytes, bitmaps: undefined };
+  if (format === "raw") {
+    const exact = BigInt(bytes);
+    return { required: exact, fullyAllocated: exact, bitmaps: undefined };
+  }
   const { measureLuks, measureQcow2 } = await import("@softmetal/qcow2");
   try {
     if (format === "luks") {
       const required = measureLuks(bytes, luksOptions(context, creation, ""));
       return { required, fullyAllocated: required, bitmaps: undefined };
     }
-    return await measureQcow2(source?.disk ?? { size: bytes }, qcow2Options(context, creation, bytes));
+    const preallocation = creation.get("preallocation");
+    if (preallocation !== undefined && !["off", "metadata", "falloc", "full"].includes(preallocation))
+      throw new CommandError(`invalid parameter value: ${preallocation}`);
+    if (!Number.isSafeInteger(bytes))
+      throw new CommandError("The image size is too large (try using a larger cluster size)");
+    const result = await measureQcow2(source?.disk ?? { size: bytes }, qcow2Options(context, creation, bytes));
+    // What the backing file has is not known here: everything may have to be copied.
+    return creation.has("backing_file") && source !== undefined
+      ? { ...result, required: result.fullyAllocated }
+      : result;
   } catch (error) {
-    throw error instanceof CommandError ? error : new CommandError(messageOf(error));
+    throw new CommandError(messageOf(error).replace("(use version=v3 or greater)", "(use compat=1.1 or greater)"));
   }
 }

@@ -60,6 +60,13 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
       throw new CommandError("Can't resize a v2 image which has snapshots");
     if (mode === "metadata" && image.qcow2 === undefined)
       throw new CommandError(`Unsupported preallocation mode: ${mode}`);
+    if (!Number.isSafeInteger(total)) {
+      throw new CommandError(
+        image.format === "qcow2"
+          ? "Failed to grow the L1 table: File too large"
+          : "Could not resize file: File too large",
+      );
+    }
     await image.disk.resize(total, { preallocation: mode, shrink: true });
   } catch (error) {
     throw error instanceof CommandError

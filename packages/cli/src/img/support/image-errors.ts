@@ -13,6 +13,9 @@ const BY_CODE: Readonly<Record<string, string>> = {
   "wrong-passphrase": "Invalid password, cannot unlock any keyslot",
 };
 
+const BROKEN_BITMAP =
+  "Bitmap '$1' is inconsistent and cannot be used\nTry block-dirty-bitmap-remove to delete this bitmap from disk";
+
 /** The words people know for refused headers, by what the library says; groups are kept as $1. */
 const BY_REASON: readonly (readonly [RegExp, string])[] = [
   [/^image is marked as corrupt;/, "qcow2: Image is corrupt; cannot be opened read/write"],
@@ -44,6 +47,9 @@ const BY_REASON: readonly (readonly [RegExp, string])[] = [
     "Cannot decrease refcount entry width to $3 bits: Cluster at offset $1 has a refcount of $2",
   ],
   [/^no AES cipher with key size (\d+)$/, "No AES cipher with key size $1 available"],
+  [/^bitmap (.*) is inconsistent(?: and can only be removed|; remove it before resizing)$/, BROKEN_BITMAP],
+  [/^granularity \d+ is not a power of two/, "Granularity must be power of 2 and at least 512"],
+  [/^size \d+ is not a multiple of 512$/, "The new size must be a multiple of 512"],
   [/^backing file name is too long$/, "Backing file name too long"],
   [/^backing file name lies outside of the first cluster$/, "Invalid backing file offset"],
 ];
