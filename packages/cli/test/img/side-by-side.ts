@@ -20,6 +20,9 @@ export function have(...programs: string[]): boolean {
   return missing.length === 0;
 }
 
+/** Milliseconds after which a peer is taken for hanging, which some do. */
+const PEER_TIMEOUT = 60_000;
+
 const MAINS = { "qemu-img": img, "qemu-io": io } as const;
 type Program = keyof typeof MAINS;
 
@@ -50,7 +53,11 @@ export class Workshop {
   /** QEMU's program in a folder. */
   peer(program: Program, args: readonly string[], folder = this.theirs): Outcome {
     for (let attempt = 0; ; attempt++) {
-      const { status, stdout, stderr } = spawnSync(program, args, { cwd: folder, encoding: "utf8" });
+      const { status, stdout, stderr } = spawnSync(program, args, {
+        cwd: folder,
+        encoding: "utf8",
+        timeout: PEER_TIMEOUT,
+      });
       // On a busy machine QEMU cannot always time its key derivation; that is no answer to compare with.
       if (attempt < 20 && stderr.includes("Unable to get accurate CPU usage")) continue;
       return { status: status ?? -1, stdout, stderr };
