@@ -205,13 +205,15 @@ export class KvmMachine implements Engine {
   save(): SavedHardware {
     if (this.vcpus.some((vcpu) => hasRunOut(vcpu.getLapic()))) this.#runALittle();
     for (let tries = 0; tries < MOST_TRIES && this.vcpus.some(isInException); tries++) this.#runALittle();
+    const devices = this.platform.save();
     this.#interrupts.settle(this.vcpus);
     const clock = this.timers.now();
+    const controllers = this.#interrupts.save(clock);
     const saved = this.#savedVcpus;
     return {
       ...{ clock, tscHz: saved.tscHz, cpus: saved.save(clock) },
       kvmClock: hex(this.#clock ?? this.vm.getClock().clock),
-      devices: { ...this.platform.save(), ...this.#interrupts.save(clock) },
+      devices: { ...devices, ...controllers },
     };
   }
 

@@ -105,7 +105,10 @@ export class Platform {
     for (const device of Object.values(this.#devices)) device.reset();
   }
 
-  /** The states of all devices, by name. */
+  /**
+   * The states of all devices, by name. They are brought up to date by that and may interrupt: the interrupt controllers
+   * are to be saved after them, and the processors last.
+   */
   save(): { [name: string]: unknown } {
     return Object.fromEntries(Object.entries(this.#devices).map(([name, device]) => [name, device.save()]));
   }

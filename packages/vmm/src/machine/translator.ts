@@ -149,13 +149,15 @@ export class TranslatorMachine implements Engine {
 
   save(): SavedHardware {
     const { cpu } = this;
+    const devices = this.platform.save();
+    const controllers = this.#controllers.save();
     const tsc = this.#tsc.ticks() + cpu.tscOffset;
     const processor = saveProcessor(cpu.state, { tsc, interrupt: this.#interrupt });
     return {
       clock: this.timers.now(),
       tscHz: this.#tsc.frequency,
       cpus: [{ ...processor, apic: this.#apic.save() }],
-      devices: { ...this.#controllers.save(), ...this.platform.save() },
+      devices: { ...controllers, ...devices },
     };
   }
 

@@ -1,8 +1,25 @@
-import { ApicBus, IoApic, LocalApic, ManualClock, PicPair } from "@softmetal/chipset";
+import {
+  ApicBus,
+  IoApic,
+  type IoApicState,
+  LocalApic,
+  type LocalApicState,
+  ManualClock,
+  PicPair,
+} from "@softmetal/chipset";
 import { IrqchipId, type Vcpu } from "@softmetal/kvm-binding";
+import type { MachineConfig } from "@softmetal/vmm";
 import { Cpu, createMemory, parseModel, RAM_BASE, S, STATE_SIZE, type State } from "@softmetal/x86-core";
 import { expect, it } from "vitest";
-import { readIoApic, readLapic, readPic, writeIoApic, writeLapic, writePic } from "../../src/kvm/chip-state.js";
+import {
+  REMOTE_IRR,
+  readIoApic,
+  readLapic,
+  readPic,
+  writeIoApic,
+  writeLapic,
+  writePic,
+} from "../../src/kvm/chip-state.js";
 import type { KvmHost } from "../../src/kvm/host.js";
 import { KvmMachine } from "../../src/kvm/machine.js";
 import { modelCpu } from "../../src/kvm/model-cpuid.js";
@@ -13,7 +30,7 @@ const MODEL = parseModel("x86-64-v2");
 const CLOCK = 123_456_789n;
 
 /** A KVM machine on this thread, which stops after so many bytes at port 0xE9. */
-function machineHere(program: string, mode: Mode, bytes = Number.POSITIVE_INFINITY) {
+function machineHere(program: string, mode: Mode, bytes = Number.POSITIVE_INFINITY, more: Partial<MachineConfig> = {}) {
   let output = "";
   const host: KvmHost = {
     now: () => process.hrtime.bigint(),
@@ -28,7 +45,7 @@ function machineHere(program: string, mode: Mode, bytes = Number.POSITIVE_INFINI
     serialConsumed() {},
     reset() {},
   };
-  const config = configure(program, mode);
+  const config = configure(program, mode, more);
   const machine = new KvmMachine({ config, events, host, interpreted });
   return { machine, output: () => output };
 }
@@ -215,6 +232,21 @@ describeKvm("state in the translator's format", () => {
     for (const offset of [0x90, 0xa0, 0xc0]) bytes.fill(0, offset, offset + 4);
     expect(differing(lapic.regs, bytes).filter((at) => Number.parseInt(at, 16) < 0x2f0 || at > "2f3")).toEqual([]);
   });
+
+  for (const irqchip of ["kernel", "split"] as const) {
+    it(`has the interrupts that devices find they owe while they are saved (irqchip ${irqchip})`, () => {
+      const { machine } = machineHere("timers", "protected", 1, { kvm: { irqchip } });
+      machine.resume();
+      while (!machine.end && machine.runSlice() === "run");
+      // The RTC interrupts 64 times a second; nothing has fired its timer when the machine is saved.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
+      machine.pause();
+      const { devices, cpus } = machine.save();
+      const { low, lines } = devices.ioApic as IoApicState;
+      expect([(lines >> 8) & 1, low[8] & REMOTE_IRR]).toEqual([1, REMOTE_IRR]);
+      expect((cpus[0].apic as LocalApicState).vectors.irr[0x41 >> 5] & 2).toBe(2);
+    });
+  }
 });
 
 /** Goes on with a program in the translator; gives what it prints. */
