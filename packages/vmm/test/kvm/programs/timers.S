@@ -8,6 +8,14 @@
         .set LAST, 0x20
         .endif
 
+        # One processor at a time prints: takes the lock.
+        .macro take_turn
+8:      mov $1, %eax
+        xchg %eax, lock
+        test %eax, %eax
+        jnz 8b
+        .endm
+
 start:
         cli
         cld
@@ -64,15 +72,13 @@ start:
         jb 1b
         cmpl $LAST, clocks
         jb 1b
+        # The other processor may be printing still.
+        take_turn
         jmp finish
 
         .macro count letter, counter
         push %eax
-        # One at a time.
-3:      mov $1, %eax
-        xchg %eax, lock
-        test %eax, %eax
-        jnz 3b
+        take_turn
         mov $\letter, %al
         out %al, $0xe9
         incl \counter
