@@ -39,7 +39,8 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
   try {
     if (given.some(wantsHelp)) return help(context, image.format);
     const { format, qcow2, luks } = image;
-    if (format === "raw") throw new CommandError(`Format driver '${format}' does not support option amendment`);
+    if (format === "raw" || format === "file")
+      throw new CommandError(`Format driver '${format}' does not support option amendment`);
     const amendments = new CreateOptions(optionRows(format, "amend", false));
     for (const text of given) addAmendments(amendments, text, format);
     progress.update(0, 1);
@@ -57,7 +58,8 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
 
 function help(context: Context, format: string): number {
   if (!isFormat(format)) throw new CommandError(`Unknown file format '${format}'`);
-  if (format === "raw") throw new CommandError(`Format driver '${format}' does not support option amendment`);
+  if (format === "raw" || format === "file")
+    throw new CommandError(`Format driver '${format}' does not support option amendment`);
   printOptionHelp(context, `Amend options for '${format}':`, optionRows(format, "amend", false));
   return 0;
 }

@@ -2,6 +2,7 @@ import { Arguments, FORCE_SHARE, IMAGE_OPTS, OBJECT } from "../support/common.js
 import { CommandError, type Context, ioErrorText, messageOf } from "../support/context.js";
 import { createImage } from "../support/create.js";
 import { CreateOptions, isFormat, optionRows } from "../support/create-options.js";
+import { fileOptions } from "../support/filename.js";
 import { flag } from "../support/getopt.js";
 import { openImage } from "../support/open.js";
 import { sizeArgument } from "../support/sizes.js";
@@ -27,6 +28,7 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
     forceShare: options.has("U"),
   });
   try {
+    fileOptions(output);
     if (!isFormat(outputFormat)) throw new CommandError("Unknown file format");
     // As in QEMU: "count" counts from the start of the input, before "skip".
     const end = count === undefined ? source.disk.size : Math.min(source.disk.size, count * block);

@@ -68,6 +68,7 @@ function openSource(context: Context, options: Arguments, filename: string): Pro
 async function measure(context: Context, options: Arguments, source: OpenImage | undefined, size: number) {
   const format = options.value("O") ?? "raw";
   if (!isFormat(format)) throw new CommandError(`Unknown file format '${format}'`);
+  if (format === "file") throw new CommandError(`Block driver '${format}' does not support size measurement`);
   const creation = new CreateOptions(optionRows(format, "create", true), (message) => context.warn(message));
   for (const text of optionLists(options.all("o"))) {
     try {

@@ -74,16 +74,16 @@ const HOST_FILE: readonly OptionRow[] = [
   row("extent_size_hint", "size", "Extent size hint for the image file, 0 to disable", { ...create, protocol: true }),
 ];
 
-export const FORMATS = ["raw", "qcow2", "luks"] as const;
+export const FORMATS = ["raw", "qcow2", "luks", "file"] as const;
 export type Format = (typeof FORMATS)[number];
 export const isFormat = (name: string): name is Format => (FORMATS as readonly string[]).includes(name);
 
-const ROWS: Readonly<Record<Format, readonly OptionRow[]>> = { raw: RAW, qcow2: QCOW2, luks: LUKS };
+const ROWS: Readonly<Record<Format, readonly OptionRow[]>> = { raw: RAW, qcow2: QCOW2, luks: LUKS, file: RAW };
 
 /** The rows a format accepts, with those of the file below when its name is known. */
 export function optionRows(format: Format, use: "create" | "amend", withFile: boolean): OptionRow[] {
   const own = ROWS[format].filter(({ when }) => when === undefined || when === use);
-  if (!withFile || use === "amend") return own;
+  if (use === "amend" || !(withFile || format === "file")) return own;
   return [...own, ...HOST_FILE.filter(({ name }) => !own.some((other) => other.name === name))];
 }
 

@@ -14,6 +14,12 @@ import { LOCK_CREATE, lockImage } from "./locks.js";
 import { openFile } from "./open.js";
 
 const SECTOR = 512;
+/** What may be stored as the format of a backing file: also what QEMU alone can open. */
+const KNOWN_FORMATS: readonly string[] = (
+  "blkdebug blklogwrites blkverify bochs cloop compress copy-before-write copy-on-read dmg file ftp ftps gluster " +
+  "host_cdrom host_device http https iscsi iser luks nbd nfs null-aio null-co nvme parallels preallocate qcow qcow2 qed " +
+  "quorum raw rbd replication snapshot-access ssh throttle vdi vhdx vmdk vpc vvfat"
+).split(" ");
 const FIRST_BLOCK = 4096;
 
 /** Options of qcow2 in the library's terms; contradictions are refused in the words people know. */
@@ -29,6 +35,7 @@ export function qcow2Options(context: Context, options: CreateOptions, size: num
   const lazyRefcounts = options.switch("lazy_refcounts") ?? false;
   const refcountBits = options.number("refcount_bits") ?? 16;
   const backing = options.get("backing_file");
+  const backingFormat = options.get("backing_fmt");
   const isPower = (value: number): boolean => Number.isInteger(Math.log2(value));
   const v3 = "compatibility level 1.1 and above (use version=v3 or greater)";
   if (!isPower(clusterSize) || clusterSize < 512 || clusterSize > 2 << 20) {
@@ -39,6 +46,8 @@ export function qcow2Options(context: Context, options: CreateOptions, size: num
   if (backing !== undefined && preallocation !== "off" && !extendedL2) {
     refuse("Backing file and preallocation can only be used at the same time if extended_l2 is enabled");
   }
+  if (backingFormat !== undefined && !KNOWN_FORMATS.includes(backingFormat))
+    refuse(`Parameter 'backing-fmt' does not accept value '${backingFormat}'`);
   if (backing === undefined && options.has("backing_fmt")) refuse("Backing format cannot be used without backing file");
   if (version === 2 && lazyRefcounts) refuse(`Lazy refcounts only supported with ${v3}`);
   if (!isPower(refcountBits) || refcountBits > 64)
@@ -158,6 +167,18 @@ async function createHostFile(context: Context, name: string): Promise<NodeFile>
   return file;
 }
 
+/** A character device takes no image; how that shows is up to the device. */
+async function checkGrowing(file: NodeFile, format: Format): Promise<void> {
+  if (!statSync(file.name).isCharacterDevice()) return;
+  if (format !== "qcow2") throw new CommandError("Cannot grow device files");
+  try {
+    await file.write(new Uint8Array(FIRST_BLOCK), 0);
+  } catch (error) {
+    throw new CommandError(`Could not write qcow2 header: ${errnoText(error) ?? messageOf(error)}`);
+  }
+  throw new CommandError("Image is not in qcow2 format");
+}
+
 const tooLarge = (format: Format): CommandError =>
   new CommandError(
     `The image size is too large for file format '${format}'${format === "qcow2" ? " (try using a larger cluster size)" : ""}`,
@@ -172,6 +193,14 @@ export async function createImage(
   size: number,
 ): Promise<void> {
   const bytes = Math.ceil(size / SECTOR) * SECTOR;
+  // Sizes are signed numbers of 64 bits elsewhere, and rounding up leaves them.
+  if (bytes >= 2 ** 63) {
+    throw new CommandError(
+      format === "qcow2"
+        ? "Could not resize image: Image size cannot be negative"
+        : "Could not resize file: Invalid argument",
+    );
+  }
   if (!Number.isSafeInteger(bytes)) throw tooLarge(format);
   const qcow2 = format === "qcow2" ? qcow2Options(context, options, bytes) : undefined;
   const luks = format === "luks" ? luksOptions(context, options, "") : undefined;
@@ -183,8 +212,9 @@ export async function createImage(
   }
   const file = await createHostFile(context, target.filename);
   try {
+    await checkGrowing(file, format);
     const library = await import("@softmetal/qcow2");
-    if (format === "raw") {
+    if (format === "raw" || format === "file") {
       await library.createRaw(file, { size: bytes, preallocation });
       // As QEMU does: with the first block allocated, direct I/O can find out its alignment by reading it.
       await file.write(new Uint8Array(Math.min(bytes, FIRST_BLOCK)), 0);
@@ -231,7 +261,7 @@ export function preallocationFailure(error: unknown, format: string, mode: strin
 /** Half an image is of no use, and what the file held before is lost already. */
 async function removeFailed(file: NodeFile, format: Format): Promise<void> {
   try {
-    if (format === "raw") await file.truncate(0);
+    if (format === "raw" || format === "file") await file.truncate(0);
     else if (statSync(file.name).isFile()) unlinkSync(file.name);
   } catch {
     // The failure before this one is told.
@@ -256,7 +286,11 @@ async function createOnExport(
   qcow2: Qcow2CreateOptions | undefined,
   luks: LuksCreateOptions | undefined,
 ): Promise<void> {
-  const file = await openFile(context, fileOptions(filename), false);
+  const file = await openFile(context, fileOptions(filename), false).catch((error: unknown) => {
+    throw new CommandError(
+      `Protocol driver 'nbd' does not support image creation, and opening the image failed: ${messageOf(error)}`,
+    );
+  });
   try {
     const { createLuks, createQcow2 } = await import("@softmetal/qcow2");
     const { nodePlatform } = await import("@softmetal/qcow2/node");

@@ -23,6 +23,7 @@ const STRUCTURES = ["main-header", "active-l1", "active-l2", "refcount-table", "
 
 const BY_FORMAT: Readonly<Record<Format, Readonly<Record<string, Kind>>>> = {
   raw: { offset: "size", size: "size" },
+  file: {},
   luks: { "key-secret": "text" },
   qcow2: {
     "lazy-refcounts": "switch",
@@ -52,6 +53,7 @@ const HOST_FILE = ["driver", "filename", "aio", "aio-max-batch", "locking", "pr-
 /** The options that decide what the node holds, as they are shown in its name. */
 const STRONG: Readonly<Record<Format, readonly string[]>> = {
   raw: ["offset", "size"],
+  file: [],
   luks: ["key-secret"],
   qcow2: ["encrypt.key-secret"],
 };

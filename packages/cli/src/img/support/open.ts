@@ -61,6 +61,8 @@ const MAX_DEPTH = 256;
 
 /** Opens an image, or ends the command with "Could not open ...". */
 export async function openImage(context: Context, request: OpenRequest): Promise<OpenImage> {
+  if (request.imageOpts && request.format !== undefined)
+    throw new CommandError("--image-opts and --format are mutually exclusive");
   try {
     return await openNode(context, { ...rootOptions(request), ...request.extra }, request, 0);
   } catch (error) {
@@ -71,9 +73,14 @@ export async function openImage(context: Context, request: OpenRequest): Promise
 /** The options of the image node a request stands for. */
 function rootOptions(request: OpenRequest): OptionTree {
   const { filename, imageOpts, format } = request;
-  if (imageOpts) return imageNode(givenOptions(filename), format);
+  if (imageOpts) return imageNode(givenOptions(filename), format, true);
   if (filename === "") throw new CommandError("The 'file' block driver requires a file name");
-  return imageNode(fileOptions(filename), format);
+  return namedNode(filename, format);
+}
+
+/** The image node that a name stands for. */
+function namedNode(name: string, format: string | undefined): OptionTree {
+  return imageNode(fileOptions(name), format, name.startsWith("json:"));
 }
 
 /** The node of `--image-opts`, where a file has to be described: there are no others to refer to by name. */
@@ -85,10 +92,15 @@ function givenOptions(text: string): OptionTree {
   return options;
 }
 
-/** Puts an image format over a bare protocol; `driver` undefined stands for probing. */
-function imageNode(options: OptionTree, format: string | undefined): OptionTree {
+/**
+ * Puts an image format over a bare protocol; `driver` undefined stands for probing. A file of the host that is described as
+ * the image is one as it is.
+ */
+function imageNode(options: OptionTree, format: string | undefined, described: boolean): OptionTree {
   const driver = typeof options.driver === "string" ? options.driver : undefined;
-  if (driver !== undefined && isFormat(driver)) return options;
+  if (driver === "file" && described && format !== undefined && format !== driver)
+    throw new CommandError('A block device must be specified for "file"');
+  if (driver !== undefined && isFormat(driver) && (described || driver !== "file")) return options;
   const isProtocol = driver !== undefined && ["file", "nbd", "http", "https"].includes(driver);
   if (driver !== undefined && !isProtocol) throw new CommandError(`Unknown driver '${driver}'`);
   if (format !== undefined && !isFormat(format)) throw new CommandError(`Unknown driver '${format}'`);
@@ -100,6 +112,7 @@ async function openNode(context: Context, node: OptionTree, request: OpenRequest
   if (request.forceShare && request.write && depth === 0) {
     throw new CommandError("force-share=on can only be used with read-only images");
   }
+  if (request.write && depth === 0) checkWritable(node);
   if (depth > MAX_DEPTH) throw new CommandError("The backing chain is too long, or a loop");
   const below = fileNode(node);
   const readOnly = !request.write;
@@ -110,9 +123,10 @@ async function openNode(context: Context, node: OptionTree, request: OpenRequest
   let chosenData: RandomAccessFile | undefined;
   try {
     const format = await formatOf(node, file);
-    checkNodeOptions(node, format, request.noBacking === true);
+    // A node that is the file itself has been checked as such.
+    if (format !== "file") checkNodeOptions(node, format, request.noBacking === true);
     const filename = displayName(below, format, strongOptions(node, format));
-    if (format === "raw") {
+    if (format === "raw" || format === "file") {
       if (node.driver === undefined && request.write) warnProbedRaw(context, filename);
       const { openRaw } = await import("@softmetal/qcow2");
       const limits = { offset: sizeOf(node, "offset"), size: sizeOf(node, "size") };
@@ -184,6 +198,14 @@ async function openNode(context: Context, node: OptionTree, request: OpenRequest
   }
 }
 
+/** Refuses to write to an image or a file that is described as read-only. */
+function checkWritable(node: OptionTree): void {
+  for (const each of isTree(node.file) ? [node, node.file] : [node]) {
+    if (each["read-only"] !== undefined && switchOption("read-only", String(each["read-only"])))
+      throw new CommandError("Block node is read-only");
+  }
+}
+
 async function openBacking(
   context: Context,
   node: OptionTree,
@@ -194,8 +216,8 @@ async function openBacking(
   try {
     const chosen = node.backing;
     const options = isTree(chosen)
-      ? imageNode(chosen, undefined)
-      : imageNode(fileOptions(resolveBacking(backing.name, backing.from)), backing.format);
+      ? imageNode(chosen, undefined, true)
+      : namedNode(resolveBacking(backing.name, backing.from), backing.format);
     return await openNode(
       context,
       options,
@@ -209,6 +231,7 @@ async function openBacking(
 
 function fileNode(node: OptionTree): OptionTree {
   if (isTree(node.file)) return node.file;
+  if (node.driver === "file") return node;
   if (typeof node.file === "string") return fileOptions(node.file);
   if (typeof node.filename === "string") return fileOptions(node.filename);
   throw new CommandError('A block device must be specified for "file"');
