@@ -1,5 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { createQcow2, MemoryFile, openQcow2, type Qcow2CreateOptions, type RandomAccessFile } from "../src/index.js";
+import {
+  createQcow2,
+  MemoryFile,
+  openQcow2,
+  type Qcow2CreateOptions,
+  type Qcow2Image,
+  type RandomAccessFile,
+} from "../src/index.js";
 import { pattern, random } from "./support.js";
 
 /** Every operation takes a few turns of the event loop, and they overtake each other. */
@@ -125,5 +132,28 @@ describe("an image on a full disk", () => {
     const first = new Uint8Array(50_000);
     await again.read(first, 0);
     expect(Buffer.compare(first, pattern(50_000, 1))).toBe(0);
+  });
+
+  it.each([
+    ["write", (image: Qcow2Image) => image.write(pattern(3000, 2), 300_000)],
+    ["writeZeroes", (image: Qcow2Image) => image.writeZeroes(300_000, 100_000)],
+    ["writeCompressed", (image: Qcow2Image) => image.writeCompressed(pattern(4096, 2), 4096 * 80)],
+  ] as const)("a %s that waits for a check marks the image as dirty again", async (_name, change) => {
+    const memory = new MemoryFile();
+    await createQcow2(memory, { size: 1024 * 1024, clusterSize: 4096, lazyRefcounts: true });
+    const image = await openQcow2(slow(memory, random(5)));
+    await image.write(pattern(3000, 1), 0);
+    const dirty = (): boolean => (memory.bytes()[79] & 1) !== 0;
+    expect(dirty()).toBe(true);
+    // A check writes the refcounts that were held back, and takes the dirty bit away.
+    const check = image.check();
+    const changed = change(image);
+    await check;
+    await changed;
+    await image.flush();
+    expect(dirty()).toBe(true);
+    await image.close();
+    expect(dirty()).toBe(false);
+    expect(await (await openQcow2(memory)).check()).toMatchObject({ corruptions: 0, leaks: 0 });
   });
 });

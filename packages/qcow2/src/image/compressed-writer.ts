@@ -44,6 +44,8 @@ export class CompressedWriter {
     let lock: Range | Promise<Range> = core.locks.acquire(offset, offset + clusterSize, true);
     if (lock instanceof Promise) lock = await lock;
     try {
+      // What ran while this waited may have taken the dirty bit away.
+      if (!core.started) await core.start(true);
       core.observer?.changed(offset, data.length);
       const host = await core.metadata.run(() => this.#allocate(packed.length));
       try {

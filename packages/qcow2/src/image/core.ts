@@ -75,6 +75,8 @@ export class ImageCore implements RefcountOwner {
   /** Tells the compressed writer that the cluster it fills may be free now. */
   onCompressedFree: () => void = () => {};
   #started: Promise<void> | undefined;
+  /** `#started` is through. */
+  #ready = false;
   #observed = false;
   #observing: Promise<void> | undefined;
   /** The dirty bit in the header is ours. */
@@ -172,6 +174,11 @@ export class ImageCore implements RefcountOwner {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
+  /** Nothing is left to do for `start(true)`, so that requests need not wait for it. */
+  get started(): boolean {
+    return this.#ready && (this.#observed || this.observer === undefined);
+  }
+
   /** Must be awaited before anything is changed; `observe` says that guest data changes. */
   async start(observe: boolean): Promise<void> {
     if (this.snapshotDamage !== undefined) throw this.snapshotDamage;
@@ -181,7 +188,9 @@ export class ImageCore implements RefcountOwner {
         this.#started = undefined;
       });
     }
-    await this.#started;
+    const started = this.#started;
+    await started;
+    if (this.#started === started) this.#ready = true;
     if (observe && !this.#observed && this.observer !== undefined) {
       // Requests that come together wait for the same start: none may write before it is through.
       this.#observing ??= this.observer.start().finally(() => {
@@ -202,8 +211,13 @@ export class ImageCore implements RefcountOwner {
 
   /** Does anew what `start` does, after lazy refcounts were switched on. */
   async restart(): Promise<void> {
-    this.#started = undefined;
+    this.#stop();
     await this.start(false);
+  }
+
+  #stop(): void {
+    this.#started = undefined;
+    this.#ready = false;
   }
 
   /** Writes refcounts that lazy updates held back, and clears the dirty bit that stood for them. */
@@ -214,7 +228,7 @@ export class ImageCore implements RefcountOwner {
     this.header.incompatibleFeatures &= ~INCOMPATIBLE.dirty;
     await this.writeHeader();
     this.#markedDirty = false;
-    this.#started = undefined;
+    this.#stop();
   }
 
   /** Reads the tables anew, after their place or shape changed in the file. */

@@ -56,7 +56,7 @@ export class Writer {
   async write(data: Uint8Array, offset: number): Promise<void> {
     const core = this.#core;
     if (data.length === 0) return;
-    await core.start(true);
+    if (!core.started) await core.start(true);
     if (core.needsFlush()) await core.flush();
     const { clusterSize } = core.geometry;
     const end = offset + data.length;
@@ -67,10 +67,13 @@ export class Writer {
       let lock: Range | Promise<Range> = core.locks.acquire(from, to, false);
       if (lock instanceof Promise) lock = await lock;
       try {
-        const segments = await core.mapping.lookup(offset, end);
+        const segments: Segment[] = [];
+        const reached = core.mapping.scan(offset, end, segments);
+        if (reached < end) segments.push(...(await core.mapping.lookup(reached, end)));
         if (segments.every((segment) => segment.kind === Kind.DataOwned)) {
           core.observer?.changed(offset, data.length);
-          await this.#writeInPlace(segments, data, offset);
+          const writing = this.#writeInPlace(segments, data, offset);
+          if (writing !== undefined) await writing;
           return;
         }
       } finally {
@@ -80,6 +83,8 @@ export class Writer {
     let lock: Range | Promise<Range> = core.locks.acquire(from, to, true);
     if (lock instanceof Promise) lock = await lock;
     try {
+      // What ran while this waited may have taken the dirty bit away.
+      if (!core.started) await core.start(true);
       await this.writeUnlocked(data, offset);
     } finally {
       core.locks.release(lock);
@@ -101,8 +106,9 @@ export class Writer {
     return this.#writeAllocating(data, offset);
   }
 
-  async #writeInPlace(segments: Segment[], data: Uint8Array, offset: number): Promise<void> {
-    await forAll(segments, (segment) => {
+  #writeInPlace(segments: Segment[], data: Uint8Array, offset: number): void | Promise<void> {
+    if (segments.length === 1) return this.#writeHost(data, segments[0].host, offset);
+    return forAll(segments, (segment) => {
       const part = data.subarray(segment.offset - offset, segment.offset - offset + segment.length);
       return this.#writeHost(part, segment.host, segment.offset);
     });

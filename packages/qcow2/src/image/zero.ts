@@ -27,6 +27,8 @@ export class Zeroer {
     let lock: Range | Promise<Range> = core.locks.acquire(from, roundUp(offset + length, clusterSize), true);
     if (lock instanceof Promise) lock = await lock;
     try {
+      // What ran while this waited may have taken the dirty bit away.
+      if (!core.started) await core.start(true);
       await action();
     } finally {
       core.locks.release(lock);
