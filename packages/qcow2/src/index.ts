@@ -34,6 +34,7 @@ export type {
   SnapshotCreateOptions,
   SnapshotInfo,
 } from "./image/types.js";
+export { inspectQcow2 } from "./inspect/index.js";
 export { keepOpen } from "./keep-open.js";
 export type { LuksDiskCreateOptions, LuksOpenOptions } from "./luks-disk.js";
 export { createLuks, LuksDisk, measureLuks, openLuks } from "./luks-disk.js";

@@ -54,7 +54,7 @@ async function exercise(session: Session, argv: readonly string[]): Promise<numb
   const { context } = session;
   let options: Arguments;
   try {
-    options = new Arguments(context, argv, {
+    options = await Arguments.parse(context, argv, {
       short: "hVc:rsnCmki:t:d:f:T:U",
       long: {
         help: flag("h"),

@@ -2,6 +2,7 @@ import { cacheMode } from "../img/support/common.js";
 import { CommandError, ioErrorText, messageOf } from "../img/support/context.js";
 import { formatSpecific, specificText } from "../img/support/image-info.js";
 import { nestOptions, parseOptions, switchOption } from "../img/support/keyval.js";
+import { lookOf } from "../img/support/look.js";
 import { bytesText } from "./format.js";
 import { Complaint, discard, type Flags, range, read, size, write } from "./requests.js";
 import type { Session, SessionRequest } from "./session.js";
@@ -409,7 +410,7 @@ async function info(session: Session): Promise<void> {
   const vmState = coverage === 0 ? 0 : Math.ceil(disk.size / coverage) * coverage;
   const { context } = session;
   context.out(`format name: ${format}\ncluster size: ${bytesText(cluster)}\nvm state offset: ${bytesText(vmState)}\n`);
-  const specific = formatSpecific(session.image!);
+  const specific = formatSpecific(lookOf(session.image!));
   if (specific !== undefined) context.out(specificText(specific));
 }
 

@@ -68,7 +68,7 @@ export async function main(
 async function start(context: Context, argv: string[]): Promise<number> {
   let options: Arguments;
   try {
-    options = new Arguments(context, argv, SPEC);
+    options = await Arguments.parse(context, argv, SPEC);
   } catch (error) {
     if (error instanceof HelpWanted) {
       context.out(USAGE.replaceAll("%program%", context.program));

@@ -1,7 +1,8 @@
 import { roundUp } from "../format/binary.js";
-import { type BitmapEntry, decodeBitmapDirectory, encodeBitmapDirectory } from "../format/bitmap-directory.js";
-import { AUTOCLEAR, MAX_BITMAP_DIRECTORY_BYTES, MAX_BITMAPS } from "../format/constants.js";
+import { type BitmapEntry, encodeBitmapDirectory } from "../format/bitmap-directory.js";
+import { AUTOCLEAR, MAX_BITMAP_DIRECTORY_BYTES } from "../format/constants.js";
 import type { ImageCore } from "../image/core.js";
+import { bitmapsAreStale, readBitmapDirectory } from "./read.js";
 
 /** The bitmap directory in the file. */
 export class BitmapDirectory {
@@ -16,32 +17,12 @@ export class BitmapDirectory {
 
   /** Reads the entries. @throws Qcow2Error "corrupt", "too-large" */
   async load(): Promise<BitmapEntry[]> {
-    const core = this.#core;
-    const { bitmaps, autoclearFeatures } = core.header;
-    if (bitmaps === undefined) return [];
-    if ((autoclearFeatures & AUTOCLEAR.bitmaps) === 0n) {
-      // Somebody wrote to the image without knowing bitmaps: none of them can be trusted.
-      if (!core.options.readOnly) core.header.bitmaps = undefined;
-      return [];
+    const { header, host, options } = this.#core;
+    const entries = await readBitmapDirectory(host, header);
+    if (bitmapsAreStale(header) && !options.readOnly) header.bitmaps = undefined;
+    if (header.bitmaps !== undefined && entries.length > 0) {
+      this.#place(header.bitmaps.directoryOffset, header.bitmaps.directorySize, entries);
     }
-    const where = ["bitmaps extension", bitmaps.directoryOffset] as const;
-    if (
-      bitmaps.nbBitmaps === 0 ||
-      bitmaps.nbBitmaps > MAX_BITMAPS ||
-      bitmaps.directorySize > MAX_BITMAP_DIRECTORY_BYTES
-    ) {
-      core.fail("too-large", "impossible number of bitmaps or size of their directory", ...where);
-    }
-    if (
-      bitmaps.directoryOffset % core.geometry.clusterSize !== 0 ||
-      bitmaps.directoryOffset + bitmaps.directorySize > core.host.end
-    ) {
-      core.fail("corrupt", "bitmap directory is not where it can be", ...where);
-    }
-    const data = new Uint8Array(bitmaps.directorySize);
-    await core.host.read(data, bitmaps.directoryOffset);
-    const entries = decodeBitmapDirectory(data, bitmaps.nbBitmaps, core.name, bitmaps.directoryOffset);
-    this.#place(bitmaps.directoryOffset, bitmaps.directorySize, entries);
     return entries;
   }
 

@@ -8,6 +8,7 @@ import { type Bitmap, extentOf, records } from "./bitmap.js";
 import { BitmapDirectory } from "./directory.js";
 import { BitPages } from "./pages.js";
 import { rangesOf } from "./ranges.js";
+import { describeBitmap, isInUse } from "./read.js";
 import { countBitmaps } from "./references.js";
 import { clearTail, freePage, readPage, readTable, writeNewTable } from "./tables.js";
 
@@ -28,7 +29,7 @@ export class BitmapStore implements ChangeObserver {
     const store = new BitmapStore(core);
     store.#bitmaps = (await store.#directory.load()).map((entry) => ({
       entry,
-      inconsistent: (entry.flags & BITMAP_FLAG.inUse) !== 0,
+      inconsistent: isInUse(entry),
       recorded: undefined,
     }));
     return store;
@@ -39,12 +40,7 @@ export class BitmapStore implements ChangeObserver {
   }
 
   list(): BitmapInfo[] {
-    return this.#bitmaps.map(({ entry, inconsistent }) => ({
-      name: entry.name,
-      granularity: 2 ** entry.granularityBits,
-      enabled: (entry.flags & BITMAP_FLAG.auto) !== 0,
-      inconsistent,
-    }));
+    return this.#bitmaps.map(({ entry, inconsistent }) => describeBitmap(entry, inconsistent));
   }
 
   #find(name: string): Bitmap {

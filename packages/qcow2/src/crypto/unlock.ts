@@ -1,7 +1,10 @@
 import { roundUp } from "../format/binary.js";
 import { CRYPT_AES, CRYPT_LUKS, CRYPT_NONE } from "../format/constants.js";
+import type { Header } from "../format/header.js";
 import type { ImageCore } from "../image/core.js";
+import type { HostFile } from "../image/host.js";
 import type { EncryptionCreateOptions, Passphrase, Qcow2OpenOptions } from "../image/types.js";
+import type { Platform } from "../platform.js";
 import { type LuksStorage, LuksVolume, passphraseBytes } from "./luks.js";
 import { cbcCipher } from "./sector-cipher.js";
 
@@ -9,8 +12,7 @@ import { cbcCipher } from "./sector-cipher.js";
 export async function openCipher(core: ImageCore, options: Qcow2OpenOptions): Promise<LuksVolume | undefined> {
   const { cryptMethod } = core.header;
   if (cryptMethod === CRYPT_NONE) return undefined;
-  const crypto = await core.options.platform.crypto();
-  const luks = cryptMethod === CRYPT_LUKS ? await LuksVolume.open(storageOf(core), crypto) : undefined;
+  const luks = await readLuksHeader(core.host, core.header, core.options.platform);
   if (options.passphrase === undefined) {
     if (options.metadataOnly !== true && options.repair !== true) {
       core.fail("passphrase-required", "image is encrypted and no passphrase was given");
@@ -34,13 +36,24 @@ async function useLegacyAes(core: ImageCore, passphrase: Passphrase): Promise<vo
   core.cipher = { physicalSectors: false, ...cbcCipher(await core.options.platform.crypto(), key, "plain64") };
 }
 
-function storageOf(core: ImageCore): LuksStorage {
-  const { offset } = core.header.encryptionHeader!;
+/** The LUKS header of an image that has one. */
+export async function readLuksHeader(
+  host: HostFile,
+  header: Header,
+  platform: Platform,
+): Promise<LuksVolume | undefined> {
+  if (header.cryptMethod !== CRYPT_LUKS) return undefined;
+  return LuksVolume.open(storageOf(host, header), await platform.crypto());
+}
+
+function storageOf(host: HostFile, header: Header): LuksStorage {
+  const { offset } = header.encryptionHeader!;
   return {
-    name: core.name,
-    read: (buffer, at) => core.host.read(buffer, offset + at),
-    write: (data, at) => core.host.write(data, offset + at),
-    flush: () => core.host.flush(),
+    name: host.name,
+    start: offset,
+    read: (buffer, at) => host.read(buffer, offset + at),
+    write: (data, at) => host.write(data, offset + at),
+    flush: () => host.flush(),
   };
 }
 
@@ -58,7 +71,7 @@ export async function createImageCipher(core: ImageCore, options: EncryptionCrea
   const offset = await core.metadata.run(() => core.refcounts.allocateExact(clusters));
   await host.write(new Uint8Array(clusters * geometry.clusterSize), offset);
   header.encryptionHeader = { offset, length };
-  const volume = await LuksVolume.create(storageOf(core), await core.options.platform.crypto(), options);
+  const volume = await LuksVolume.create(storageOf(host, header), await core.options.platform.crypto(), options);
   await core.flush();
   header.cryptMethod = CRYPT_LUKS;
   await core.writeHeader();

@@ -4,14 +4,15 @@ import type { Disk, Extent, StatusOptions, WriteZeroesOptions } from "../disk.js
 import { Qcow2Error } from "../errors.js";
 import type { RandomAccessFile } from "../file.js";
 import { roundUp } from "../format/binary.js";
-import { COMPATIBLE, INCOMPATIBLE } from "../format/constants.js";
 import { type AmendOptions, amend } from "../operations/amend.js";
 import { check } from "../operations/check.js";
 import { applySnapshot, deleteSnapshot } from "../snapshots/change.js";
 import { createSnapshot } from "../snapshots/create.js";
-import { describeSnapshot, findSnapshot } from "../snapshots/table.js";
+import { describeSnapshot } from "../snapshots/read.js";
+import { findSnapshot } from "../snapshots/table.js";
 import { CompressedWriter } from "./compressed-writer.js";
 import type { ImageCore } from "./core.js";
+import { describeImage } from "./describe.js";
 import { Reader } from "./reader.js";
 import { growL1, type ResizeOptions, resize } from "./resize.js";
 import { status } from "./status.js";
@@ -87,7 +88,12 @@ export class Qcow2Image implements Disk {
   async write(data: Uint8Array, offset: number): Promise<void> {
     this.core.checkWritable();
     this.core.checkRange(offset, data.length, this.size);
-    await this.#change(() => this.#writer.write(data, offset));
+    // Like `#change`, and for the many small requests without its function and promise.
+    try {
+      await this.#writer.write(data, offset);
+    } catch (error) {
+      throw await this.#noted(error);
+    }
   }
 
   /** Runs a change; when it meets damaged metadata, the image is marked as corrupt and takes no more changes. */
@@ -95,9 +101,13 @@ export class Qcow2Image implements Disk {
     try {
       await action();
     } catch (error) {
-      if (error instanceof Qcow2Error && error.code === "corrupt") await this.core.markCorrupt(error);
-      throw error;
+      throw await this.#noted(error);
     }
+  }
+
+  async #noted(error: unknown): Promise<unknown> {
+    if (error instanceof Qcow2Error && error.code === "corrupt") await this.core.markCorrupt(error);
+    return error;
   }
 
   async writeZeroes(offset: number, length: number, options: WriteZeroesOptions = {}): Promise<void> {
@@ -164,28 +174,12 @@ export class Qcow2Image implements Disk {
   }
 
   info(): Qcow2Info {
-    const { core } = this;
-    const { header, geometry } = core;
-    return {
-      version: header.version,
+    return describeImage(this.core.header, {
       virtualSize: this.size,
-      clusterSize: geometry.clusterSize,
-      refcountBits: 2 ** header.refcountOrder,
-      lazyRefcounts: (header.compatibleFeatures & COMPATIBLE.lazyRefcounts) !== 0n,
-      extendedL2: geometry.extendedL2,
-      dirty: (header.incompatibleFeatures & INCOMPATIBLE.dirty) !== 0n,
-      corrupt: (header.incompatibleFeatures & INCOMPATIBLE.corrupt) !== 0n,
-      compressionType: header.compressionType === 1 ? "zstd" : "zlib",
-      backingFile: header.backingFile,
-      backingFormat: header.backingFormat,
-      hasDataFile: core.hasDataFile,
-      dataFile: core.hasDataFile ? header.dataFile : undefined,
-      dataFileRaw: core.dataFileRaw,
-      encryption: (["none", "aes", "luks"] as const)[header.cryptMethod],
       luks: this.#luks?.info(),
       snapshots: this.listSnapshots(),
       bitmaps: this.listBitmaps(),
-    };
+    });
   }
 
   listSnapshots(): SnapshotInfo[] {

@@ -4,27 +4,18 @@ import type { Disk } from "../disk.js";
 import { Qcow2Error } from "../errors.js";
 import type { RandomAccessFile } from "../file.js";
 import * as C from "../format/constants.js";
-import { decodeHeader, featureName, type Header, headerClusterSize } from "../format/header.js";
+import { type Header, headerOffset } from "../format/header.js";
 import { check } from "../operations/check.js";
 import { portablePlatform } from "../portable-platform.js";
 import { findSnapshot, loadSnapshots, snapshotL1 } from "../snapshots/table.js";
 import { type CoreOptions, ImageCore } from "./core.js";
-import { validateHeader } from "./geometry.js";
 import { HostFile } from "./host.js";
 import { Qcow2Image } from "./image.js";
+import { openHeader } from "./open-header.js";
 import type { Qcow2OpenOptions } from "./types.js";
 
 const DEFAULT_L2_CACHE = 32 * 1024 * 1024;
 const DEFAULT_REFCOUNT_CACHE = 8 * 1024 * 1024;
-
-/** Reads and decodes the header of an image without looking at anything else. */
-export async function readHeader(file: RandomAccessFile): Promise<Header> {
-  const start = new Uint8Array(512);
-  const got = await file.read(start, 0);
-  const clusterSize = headerClusterSize(start.subarray(0, got), file.name);
-  const cluster = new Uint8Array(clusterSize);
-  return decodeHeader(cluster.subarray(0, await file.read(cluster, 0)), file.name);
-}
 
 /**
  * Opens a qcow2 image. The image closes the file, the data file and the backing chain.
@@ -35,12 +26,13 @@ export async function readHeader(file: RandomAccessFile): Promise<Header> {
 export async function openQcow2(file: RandomAccessFile, options: Qcow2OpenOptions = {}): Promise<Qcow2Image> {
   const readOnly = options.readOnly ?? (options.snapshot !== undefined || file.readOnly);
   if (!readOnly && file.readOnly) throw new Qcow2Error("read-only", "file is read-only", { file: file.name });
-  const header = await readHeader(file);
-  const host = await HostFile.open(file, options.cache !== "unsafe");
-  refuseUnknownFeatures(header, file.name);
-  validateHeader(header, host.end, file.name, options.repair);
+  const { header, host } = await openHeader(file, { flushes: options.cache !== "unsafe", repair: options.repair });
   if ((header.incompatibleFeatures & C.INCOMPATIBLE.corrupt) !== 0n && !readOnly && options.repair !== true) {
-    throw new Qcow2Error("corrupt", "image is marked as corrupt; repair it, or open it read-only", { file: file.name });
+    throw new Qcow2Error("corrupt", "image is marked as corrupt; repair it, or open it read-only", {
+      file: file.name,
+      structure: "header",
+      offset: headerOffset("incompatibleFeatures"),
+    });
   }
   const { host: data, close } = await openDataFile(host, header, options, readOnly);
   const coreOptions: CoreOptions = {
@@ -84,16 +76,6 @@ export async function openQcow2(file: RandomAccessFile, options: Qcow2OpenOption
   }
 }
 
-function refuseUnknownFeatures(header: Header, file: string): void {
-  const unknown = header.incompatibleFeatures & ~C.INCOMPATIBLE_KNOWN;
-  if (unknown === 0n) return;
-  const names: string[] = [];
-  for (let bit = 0; bit < 64; bit++) {
-    if ((unknown >> BigInt(bit)) & 1n) names.push(featureName(header, 0, bit) ?? `incompatible feature ${bit}`);
-  }
-  throw new Qcow2Error("unsupported", `image needs features that are not known here: ${names.join(", ")}`, { file });
-}
-
 async function openDataFile(
   host: HostFile,
   header: Header,
@@ -114,7 +96,11 @@ async function openDataFile(
     return { host: await HostFile.open(given, options.cache !== "unsafe"), close: async () => {} };
   }
   if (header.dataFile === undefined) {
-    throw new Qcow2Error("corrupt", "image does not name its external data file", { file: host.name });
+    throw new Qcow2Error("corrupt", "image does not name its external data file", {
+      file: host.name,
+      structure: "header",
+      offset: headerOffset("incompatibleFeatures"),
+    });
   }
   const file = await given(header.dataFile, host.name, readOnly);
   return { host: await HostFile.open(file, options.cache !== "unsafe"), close: async () => file.close() };

@@ -5,8 +5,9 @@ import type { SnapshotEntry } from "../format/snapshot-table.js";
 import type { ImageCore } from "../image/core.js";
 import type { SnapshotCreateOptions, SnapshotInfo } from "../image/types.js";
 import type { Zeroer } from "../image/zero.js";
+import { describeSnapshot } from "./read.js";
 import { addReferences } from "./references.js";
-import { describeSnapshot, writeSnapshots } from "./table.js";
+import { writeSnapshots } from "./table.js";
 
 /**
  * Creates a snapshot. The order is safe against power loss: refcounts first, then the COPIED flags (from here on

@@ -1,17 +1,9 @@
 import { Qcow2Error } from "../errors.js";
 import { roundUp } from "../format/binary.js";
 import { MAX_L1_BYTES, MAX_SNAPSHOT_TABLE_BYTES } from "../format/constants.js";
-import {
-  decodeSnapshotTable,
-  encodeSnapshotTable,
-  type SnapshotEntry,
-  type SnapshotTableRepair,
-} from "../format/snapshot-table.js";
+import { encodeSnapshotTable, type SnapshotEntry, type SnapshotTableRepair } from "../format/snapshot-table.js";
 import type { ImageCore } from "../image/core.js";
-import type { SnapshotInfo } from "../image/types.js";
-
-/** Greatest size of one entry: head, extra data, two strings of 64 KiB. */
-const MAX_ENTRY_BYTES = 40 + 1024 + 2 * 65535 + 8;
+import { readSnapshotTable } from "./read.js";
 
 /**
  * Reads the snapshot table.
@@ -19,18 +11,9 @@ const MAX_ENTRY_BYTES = 40 + 1024 + 2 * 65535 + 8;
  * @throws Qcow2Error "corrupt", "too-large"
  */
 export async function loadSnapshots(core: ImageCore, repair?: SnapshotTableRepair): Promise<void> {
-  const { header, host } = core;
   core.snapshots = [];
   core.snapshotTableSize = 0;
-  if (header.nbSnapshots === 0) return;
-  const length = Math.min(
-    host.end - header.snapshotsOffset,
-    header.nbSnapshots * MAX_ENTRY_BYTES,
-    MAX_SNAPSHOT_TABLE_BYTES,
-  );
-  const data = new Uint8Array(Math.max(0, length));
-  await host.read(data, header.snapshotsOffset);
-  const { entries, size } = decodeSnapshotTable(data, header.nbSnapshots, core.name, header.snapshotsOffset, repair);
+  const { entries, size } = await readSnapshotTable(core.host, core.header, repair);
   core.snapshots = entries;
   core.snapshotTableSize = size;
 }
@@ -58,19 +41,6 @@ export async function snapshotL1(core: ImageCore, snapshot: SnapshotEntry): Prom
   const data = new Uint8Array(snapshot.l1Size * 8);
   await core.host.read(data, snapshot.l1TableOffset);
   return new DataView(data.buffer);
-}
-
-export function describeSnapshot(entry: SnapshotEntry, diskSize: number): SnapshotInfo {
-  return {
-    id: entry.id,
-    name: entry.name,
-    dateSeconds: entry.dateSeconds,
-    dateNanoseconds: entry.dateNanoseconds,
-    vmClock: entry.vmClock,
-    icount: entry.icount,
-    vmStateSize: entry.vmStateSize,
-    diskSize: entry.diskSize ?? diskSize,
-  };
 }
 
 /** Replaces the snapshot table: the new one is durable before the header names it. */

@@ -18,7 +18,7 @@ import { ProgressLine } from "../support/progress.js";
 
 /** `amend -o`: changes format options of an existing image. */
 export async function run(context: Context, args: readonly string[]): Promise<number> {
-  const options = new Arguments(context, args, {
+  const options = await Arguments.parse(context, args, {
     short: "ho:f:t:pq",
     long: { help: flag("h"), force: flag("force"), ...OBJECT, ...IMAGE_OPTS },
   });

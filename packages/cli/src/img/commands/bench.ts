@@ -19,7 +19,7 @@ interface Plan {
 
 /** `bench`: times many requests of the same kind. */
 export async function run(context: Context, args: readonly string[]): Promise<number> {
-  const options = new Arguments(context, args, {
+  const options = await Arguments.parse(context, args, {
     short: "hc:d:f:ni:o:qs:S:t:wU",
     long: {
       help: flag("h"),

@@ -9,7 +9,7 @@ type Action = (typeof ACTIONS)[number];
 
 /** `bitmap`: changes the persistent dirty bitmaps of an image, one action after the other. */
 export async function run(context: Context, args: readonly string[]): Promise<number> {
-  const options = new Arguments(context, args, {
+  const options = await Arguments.parse(context, args, {
     short: "b:f:F:g:h",
     long: {
       help: flag("h"),

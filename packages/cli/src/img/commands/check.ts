@@ -12,7 +12,7 @@ const UNSUPPORTED = 63;
 
 /** `check`: examines an image's metadata, and repairs it with `-r`. */
 export async function run(context: Context, args: readonly string[]): Promise<number> {
-  const options = new Arguments(context, args, {
+  const options = await Arguments.parse(context, args, {
     short: "hf:r:T:qU",
     long: {
       help: flag("h"),

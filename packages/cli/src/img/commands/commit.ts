@@ -3,13 +3,14 @@ import { CommandError, type Context, messageOf, UsageError } from "../support/co
 import { resolveBacking } from "../support/filename.js";
 import { flag } from "../support/getopt.js";
 import { imageInfo } from "../support/image-info.js";
+import { lookOf } from "../support/look.js";
 import { type OpenImage, openImage } from "../support/open.js";
 import { ProgressLine } from "../support/progress.js";
 import { sizeArgument } from "../support/sizes.js";
 
 /** `commit`: writes what an overlay holds into its backing file, or one further down. */
 export async function run(context: Context, args: readonly string[]): Promise<number> {
-  const options = new Arguments(context, args, {
+  const options = await Arguments.parse(context, args, {
     short: "f:ht:b:dpqr:",
     long: { help: flag("h"), ...OBJECT, ...IMAGE_OPTS },
   });
@@ -69,7 +70,7 @@ async function findBase(
     });
     let backing: string | undefined;
     try {
-      const info = await imageInfo(image);
+      const info = await imageInfo(lookOf(image));
       backing = info.fullBackingFilename;
       format = info.qcow2?.backingFormat;
       if (backing !== undefined && (base === undefined || base === backing || base === info.qcow2?.backingFile))

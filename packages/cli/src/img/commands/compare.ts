@@ -13,7 +13,7 @@ const READ_FAILED = 4;
 
 /** `compare`: whether two images hold the same bytes. */
 export async function run(context: Context, args: readonly string[]): Promise<number> {
-  const options = new Arguments(context, args, {
+  const options = await Arguments.parse(context, args, {
     short: "hf:F:T:pqsU",
     long: { help: flag("h"), ...OBJECT, ...IMAGE_OPTS, ...FORCE_SHARE },
   });

@@ -27,7 +27,7 @@ const NEEDS_FORMAT = "Use of backing file requires explicit backing format";
 
 /** `convert`: copies one or several images into a new one. */
 export async function run(context: Context, args: readonly string[]): Promise<number> {
-  const options = new Arguments(context, args, {
+  const options = await Arguments.parse(context, args, {
     short: "hf:O:B:CcF:o:l:S:pt:T:qnm:WUr:",
     long: {
       help: flag("h"),

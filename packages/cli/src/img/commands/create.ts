@@ -17,7 +17,7 @@ import { exactSizeArgument } from "../support/sizes.js";
 
 /** `create`: makes an empty image. */
 export async function run(context: Context, args: readonly string[]): Promise<number> {
-  const parsed = new Arguments(context, args, { short: "F:b:f:ho:qu", long: { help: flag("h"), ...OBJECT } });
+  const parsed = await Arguments.parse(context, args, { short: "F:b:f:ho:qu", long: { help: flag("h"), ...OBJECT } });
   const [filename, sizeText, ...extra] = parsed.operands;
   const format = parsed.value("f") ?? "raw";
   const given = optionLists(parsed.all("o"));

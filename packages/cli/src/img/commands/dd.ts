@@ -13,7 +13,7 @@ const MAX_BLOCK = 2147483647n;
 
 /** `dd`: copies blocks of one image into a new one. */
 export async function run(context: Context, args: readonly string[]): Promise<number> {
-  const options = new Arguments(context, args, {
+  const options = await Arguments.parse(context, args, {
     short: "hf:O:U",
     long: { help: flag("h"), ...OBJECT, ...IMAGE_OPTS, ...FORCE_SHARE },
   });

@@ -2,12 +2,12 @@ import { Arguments, FORCE_SHARE, IMAGE_OPTS, OBJECT, OUTPUT } from "../support/c
 import { CommandError, type Context, UsageError } from "../support/context.js";
 import { flag, valued } from "../support/getopt.js";
 import { type ImageInfo, imageInfo, infoJson, printInfo } from "../support/image-info.js";
-import { openImage } from "../support/open.js";
+import { lookAtImage } from "../support/look.js";
 import { toJson } from "../support/qdict.js";
 
 /** `info`: what an image is. */
 export async function run(context: Context, args: readonly string[]): Promise<number> {
-  const options = new Arguments(context, args, {
+  const options = await Arguments.parse(context, args, {
     short: "hf:U",
     long: {
       help: flag("h"),
@@ -42,21 +42,8 @@ async function collect(context: Context, options: Arguments): Promise<ImageInfo[
   while (filename !== undefined) {
     if (seen.has(filename)) throw new CommandError(`Backing file '${filename}' creates an infinite loop.`);
     seen.add(filename);
-    const image = await openImage(context, {
-      filename,
-      imageOpts,
-      format,
-      forceShare: options.has("U"),
-      noBacking: true,
-      metadataOnly: true,
-      withoutKey: true,
-    });
-    let info: ImageInfo;
-    try {
-      info = await imageInfo(image);
-    } finally {
-      await image.close();
-    }
+    const request = { filename, imageOpts, format, forceShare: options.has("U") };
+    const info: ImageInfo = await lookAtImage(context, request, imageInfo);
     list.push(info);
     imageOpts = false;
     filename = options.has("chain") ? info.fullBackingFilename : undefined;

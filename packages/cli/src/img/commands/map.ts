@@ -8,7 +8,7 @@ import { sizeArgument } from "../support/sizes.js";
 
 /** `map`: where each part of a disk is stored. */
 export async function run(context: Context, args: readonly string[]): Promise<number> {
-  const options = new Arguments(context, args, {
+  const options = await Arguments.parse(context, args, {
     short: "f:s:l:hU",
     long: {
       help: flag("h"),

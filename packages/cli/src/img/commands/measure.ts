@@ -10,7 +10,7 @@ import { checkSnapshotParameter, openSnapshotSource } from "../support/snapshot-
 
 /** `measure`: how large an image would be. */
 export async function run(context: Context, args: readonly string[]): Promise<number> {
-  const options = parse(context, args);
+  const options = await parse(context, args);
   const { json } = options;
   checkSnapshotParameter(context, options.value("l"));
   const sizeText = options.value("size");
@@ -42,9 +42,9 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
 }
 
 /** This command alone leaves it to getopt_long(3) to complain, and explains itself then. */
-function parse(context: Context, args: readonly string[]): Arguments {
+async function parse(context: Context, args: readonly string[]): Promise<Arguments> {
   try {
-    return new Arguments(context, args, {
+    return await Arguments.parse(context, args, {
       short: "hf:l:o:O:U",
       long: { help: flag("h"), ...IMAGE_OPTS, ...OBJECT, ...OUTPUT, size: valued("size"), ...FORCE_SHARE },
     });

@@ -8,7 +8,7 @@ import { ProgressLine } from "../support/progress.js";
 
 /** `rebase`: gives an image another backing file. */
 export async function run(context: Context, args: readonly string[]): Promise<number> {
-  const options = new Arguments(context, args, {
+  const options = await Arguments.parse(context, args, {
     short: "hf:F:b:upt:T:qU",
     long: { help: flag("h"), ...OBJECT, ...IMAGE_OPTS, ...FORCE_SHARE },
   });

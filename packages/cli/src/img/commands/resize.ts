@@ -16,7 +16,7 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
     short: "f:hq",
     long: { help: flag("h"), preallocation: valued("preallocation"), shrink: flag("shrink"), ...OBJECT, ...IMAGE_OPTS },
   };
-  const options = new Arguments(context, args.slice(0, -1), spec);
+  const options = await Arguments.parse(context, args.slice(0, -1), spec);
   const preallocation = options.value("preallocation") ?? "off";
   const mode = PREALLOCATION.find((candidate) => candidate === preallocation);
   if (mode === undefined) throw new CommandError(`Invalid preallocation mode '${preallocation}'`);

@@ -7,7 +7,7 @@ import { snapshotTable } from "../support/snapshots.js";
 
 /** `snapshot -l | -c | -a | -d`. */
 export async function run(context: Context, args: readonly string[]): Promise<number> {
-  const options = new Arguments(context, args, {
+  const options = await Arguments.parse(context, args, {
     short: "la:c:d:hqU",
     long: { help: flag("h"), ...OBJECT, ...IMAGE_OPTS, ...FORCE_SHARE },
   });

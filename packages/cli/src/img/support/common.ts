@@ -1,7 +1,6 @@
 import { CommandError, type Context, HelpWanted } from "./context.js";
 import { flag, getopt, type OptionSpec, type ParsedOptions, valued } from "./getopt.js";
 import { splitOptions } from "./keyval.js";
-import { defineObject } from "./objects.js";
 
 /** Long options that several commands share. */
 export const OBJECT = { object: valued("object") };
@@ -9,19 +8,30 @@ export const IMAGE_OPTS = { "image-opts": flag("image-opts") };
 export const FORCE_SHARE = { "force-share": flag("U") };
 export const OUTPUT = { output: valued("output") };
 
-/**
- * The options of a command line with the easy questions answered; `--object` is defined in passing.
- * @throws HelpWanted
- */
+/** The options of a command line with the easy questions answered. */
 export class Arguments {
   readonly operands: readonly string[];
   readonly #parsed: ParsedOptions;
 
-  constructor(context: Context, args: readonly string[], spec: OptionSpec) {
-    this.#parsed = getopt(args, spec);
-    this.operands = this.#parsed.operands;
-    if (this.has("h")) throw new HelpWanted();
-    for (const value of this.all("object")) defineObject(context, value);
+  private constructor(parsed: ParsedOptions) {
+    this.#parsed = parsed;
+    this.operands = parsed.operands;
+  }
+
+  /**
+   * `--object` is defined in passing.
+   * @throws HelpWanted
+   */
+  static async parse(context: Context, args: readonly string[], spec: OptionSpec): Promise<Arguments> {
+    const parsed = new Arguments(getopt(args, spec));
+    if (parsed.has("h")) throw new HelpWanted();
+    const objects = parsed.all("object");
+    if (objects.length > 0) {
+      // Brings all of Node's cryptography along.
+      const { defineObject } = await import("./objects.js");
+      for (const value of objects) defineObject(context, value);
+    }
+    return parsed;
   }
 
   has(key: string): boolean {

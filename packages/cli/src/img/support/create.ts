@@ -11,7 +11,7 @@ import { CommandError, type Context, errnoText, messageOf } from "./context.js";
 import type { CreateOptions, Format } from "./create-options.js";
 import { fileOptions, resolveBacking } from "./filename.js";
 import { LOCK_CREATE, lockImage } from "./locks.js";
-import { openFile } from "./open.js";
+import { openFile } from "./open-file.js";
 
 const SECTOR = 512;
 /** What may be stored as the format of a backing file: also what QEMU alone can open. */
@@ -159,7 +159,7 @@ async function createHostFile(context: Context, name: string): Promise<NodeFile>
     throw new CommandError(`Could not create '${name}': ${errnoText(error) ?? messageOf(error)}`);
   }
   try {
-    await lockImage(context, file.fd, name, LOCK_CREATE, false);
+    await lockImage(context, file.fd, name, LOCK_CREATE);
   } catch (error) {
     await file.close();
     throw error;

@@ -1,7 +1,7 @@
 import type { LuksInfo, Qcow2Info } from "@softmetal/qcow2";
 import type { Context } from "./context.js";
 import { resolveBacking } from "./filename.js";
-import type { OpenImage } from "./open.js";
+import type { ImageLook } from "./look.js";
 import { type Printable, toHuman } from "./qdict.js";
 import { formatSize } from "./sizes.js";
 import { snapshotTable } from "./snapshots.js";
@@ -28,13 +28,13 @@ export interface SpecificInfo {
   readonly data: Dictionary;
 }
 
-export async function imageInfo(image: OpenImage): Promise<ImageInfo> {
-  const qcow2 = image.qcow2?.info();
+export async function imageInfo(image: ImageLook): Promise<ImageInfo> {
+  const { qcow2 } = image;
   return {
     filename: image.filename,
     format: image.format,
     // Disks are whole sectors, whatever the file below has.
-    virtualSize: Math.ceil(image.disk.size / 512) * 512,
+    virtualSize: Math.ceil(image.size / 512) * 512,
     actualSize: await actualSize(image),
     qcow2,
     encrypted: image.luks !== undefined || (qcow2 !== undefined && qcow2.encryption !== "none"),
@@ -44,16 +44,16 @@ export async function imageInfo(image: OpenImage): Promise<ImageInfo> {
   };
 }
 
-async function actualSize(image: OpenImage): Promise<number | undefined> {
+async function actualSize(image: ImageLook): Promise<number | undefined> {
   const own = await image.file.allocatedSize?.();
   const data = await image.dataFile?.allocatedSize?.();
   return own === undefined ? undefined : own + (data ?? 0);
 }
 
 /** The "format-specific" part. */
-export function formatSpecific({ qcow2, luks }: OpenImage): SpecificInfo | undefined {
-  if (luks !== undefined) return { type: "luks", data: luksSpecific(luks.info()) };
-  return qcow2 && { type: "qcow2", data: qcow2Specific(qcow2.info()) };
+export function formatSpecific({ qcow2, luks }: Pick<ImageLook, "qcow2" | "luks">): SpecificInfo | undefined {
+  if (luks !== undefined) return { type: "luks", data: luksSpecific(luks) };
+  return qcow2 && { type: "qcow2", data: qcow2Specific(qcow2) };
 }
 
 /** In the order in which QEMU builds it. */

@@ -29,41 +29,57 @@ export const LOCK_CREATE: LockRequest = { use: ["write", "resize"], deny: ["resi
 
 let warned = false;
 
+interface Conflict {
+  /** Where another owner's lock is in the way. */
+  readonly byte: number;
+  /** What is said then. */
+  readonly text: string;
+}
+
+function conflicts(request: LockRequest): Conflict[] {
+  return [
+    ...request.use.map((name) => ({
+      byte: DENY_BASE + PERMISSIONS.indexOf(name),
+      text: `Failed to get "${name}" lock`,
+    })),
+    ...request.deny.map((name) => ({
+      byte: USE_BASE + PERMISSIONS.indexOf(name),
+      text: `Failed to get shared "${name}" lock`,
+    })),
+  ];
+}
+
+const inUse = (text: string, filename: string): CommandError =>
+  new CommandError(`${text}\nIs another process using the image [${filename}]?`);
+
 /**
- * Takes the locks on an open file, or throws the reason why it cannot be used. They go when the descriptor is closed.
- * `brief` only looks whether somebody else is in the way: enough for commands that are over in milliseconds.
+ * Looks whether somebody else is in the way, without taking locks: enough for commands that are over in milliseconds. The
+ * answer takes longer than such a command itself; what is returned waits for it and throws the reason why the file cannot
+ * be used.
  */
+export function lookForLocks(descriptor: number, filename: string, request: LockRequest): () => Promise<void> {
+  const stat = fstatSync(descriptor, { bigint: true });
+  const listed = listLocks(stat.dev, stat.ino);
+  return async () => {
+    const locks = await listed;
+    for (const { byte, text } of conflicts(request)) {
+      if (locks?.some((lock) => lock.start <= byte && byte <= lock.end)) throw inUse(text, filename);
+    }
+  };
+}
+
+/** Takes the locks on an open file, or throws the reason why it cannot be used. They go when the descriptor is closed. */
 export async function lockImage(
   context: Context,
   descriptor: number,
   filename: string,
   request: LockRequest,
-  brief: boolean,
 ): Promise<void> {
   if (process.platform !== "linux") return;
-  const tests = [
-    ...request.use.map((name) => ({
-      name,
-      byte: DENY_BASE + PERMISSIONS.indexOf(name),
-      text: `Failed to get "${name}" lock`,
-    })),
-    ...request.deny.map((name) => ({
-      name,
-      byte: USE_BASE + PERMISSIONS.indexOf(name),
-      text: `Failed to get shared "${name}" lock`,
-    })),
-  ];
-  const refuse = (text: string): never => {
-    throw new CommandError(`${text}\nIs another process using the image [${filename}]?`);
-  };
-  const calls = brief ? undefined : await systemCalls();
+  const calls = await systemCalls();
   if (calls === undefined) {
-    const stat = fstatSync(descriptor, { bigint: true });
-    const locks = await listLocks(stat.dev, stat.ino);
-    for (const { byte, text } of tests) {
-      if (locks?.some((lock) => lock.start <= byte && byte <= lock.end)) refuse(text);
-    }
-    if (!brief && !warned) {
+    await lookForLocks(descriptor, filename, request)();
+    if (!warned) {
       warned = true;
       context.warn("images are not locked, because the optional package 'koffi' is not installed");
     }
@@ -77,13 +93,13 @@ export async function lockImage(
   };
   take(USE_BASE, request.use);
   take(DENY_BASE, request.deny);
-  for (const { byte, text } of tests) {
+  for (const { byte, text } of conflicts(request)) {
     if (calls.isLockedByOther(descriptor, byte)) {
       for (let index = 0; index < PERMISSIONS.length; index++) {
         calls.lockShared(descriptor, USE_BASE + index, false);
         calls.lockShared(descriptor, DENY_BASE + index, false);
       }
-      refuse(text);
+      throw inUse(text, filename);
     }
   }
 }

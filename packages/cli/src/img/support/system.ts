@@ -1,4 +1,3 @@
-import { createRequire } from "node:module";
 import { readLockList } from "./lock-list.js";
 
 /**
@@ -44,8 +43,7 @@ async function load(): Promise<SystemCalls | undefined> {
   if (process.platform !== "linux" || !["x64", "arm64", "riscv64", "ppc64", "loong64"].includes(process.arch))
     return undefined;
   try {
-    // Not import(), for which Node would start its loader of ES modules.
-    const koffi = createRequire(import.meta.url)("koffi") as typeof import("koffi");
+    const { default: koffi } = await import("koffi");
     const libc = koffi.load(null);
     const fcntl = libc.func("int fcntl(int fd, int command, ...)");
     const lseek = libc.func("int64_t lseek(int fd, int64_t offset, int whence)");
