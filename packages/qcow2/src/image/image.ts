@@ -336,14 +336,17 @@ export class Qcow2Image implements Disk {
   async countUsedClusters(limit: number): Promise<number> {
     const { core } = this;
     core.checkOpen();
-    const end = Math.ceil(core.host.end / this.clusterSize);
     let used = 0;
-    for (let cluster = 0; cluster < end && used < limit; cluster++) {
+    await core.refcounts.visit(
+      Math.ceil(core.host.end / this.clusterSize),
+      (_cluster, count) => {
+        if (count > 0) used++;
+        return used < limit;
+      },
       // Damaged refcounts are the business of `check`.
-      const count = await Promise.resolve(core.refcounts.get(cluster)).catch(() => 0);
-      if (count > 0) used++;
-    }
-    return used;
+      () => {},
+    );
+    return Math.min(used, limit);
   }
 
   /** Bytes of storage the image file uses, as far as its file knows. */

@@ -101,6 +101,35 @@ export class Refcounts {
     return block === undefined ? 0 : this.codec.get(block.data, cluster % perBlock);
   }
 
+  /**
+   * Calls `visit` for every cluster before `end` that has a refcount block, until it returns false.
+   * @param damaged is told of blocks that cannot be read; without it they end the visit
+   */
+  async visit(
+    end: number,
+    visit: (cluster: number, count: number) => boolean,
+    damaged?: (error: unknown) => void,
+  ): Promise<void> {
+    const perBlock = this.#owner.geometry.refcountsPerBlock;
+    const blocks = Math.min(this.table.length, Math.ceil(end / perBlock));
+    for (let index = 0; index < blocks; index++) {
+      // Files may be as large as a hostile header says, and hold nothing.
+      if (this.table[index] === 0) continue;
+      let block: Table | undefined;
+      try {
+        block = await this.block(index);
+      } catch (error) {
+        if (damaged === undefined) throw error;
+        damaged(error);
+      }
+      const first = index * perBlock;
+      for (let at = 0; block !== undefined && at < Math.min(perBlock, end - first); at++) {
+        const count = this.#lowered.get(first + at) ?? this.codec.get(block.data, at);
+        if (!visit(first + at, count)) return;
+      }
+    }
+  }
+
   #set(block: Table, index: number, value: number): void {
     this.codec.set(block.data, index, value);
     const { bits } = this.codec;

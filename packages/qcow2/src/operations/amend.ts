@@ -103,16 +103,12 @@ async function changeRefcountBits(
 async function checkRefcountsFit(core: ImageCore, bits: number): Promise<void> {
   const { clusterSize } = core.geometry;
   if (bits >= 2 ** core.header.refcountOrder) return;
-  for (let cluster = 0; cluster * clusterSize < core.host.end; cluster++) {
-    const count = await core.refcounts.get(cluster);
-    if (count >= 2 ** bits) {
-      const offset = (cluster * clusterSize).toString(16);
-      core.fail(
-        "too-large",
-        `cluster at offset 0x${offset} has a refcount of ${count}, which needs more than ${bits} bits`,
-      );
-    }
-  }
+  await core.refcounts.visit(Math.ceil(core.host.end / clusterSize), (cluster, count) => {
+    if (count < 2 ** bits) return true;
+    const offset = (cluster * clusterSize).toString(16);
+    const reason = `cluster at offset 0x${offset} has a refcount of ${count}, which needs more than ${bits} bits`;
+    return core.fail("too-large", reason);
+  });
 }
 
 async function hasZeroClusters(core: ImageCore, l1: DataView): Promise<boolean> {
