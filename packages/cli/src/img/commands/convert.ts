@@ -1,8 +1,8 @@
 import type { Disk } from "@softmetal/qcow2";
 import { Arguments, cacheMode, FORCE_SHARE, IMAGE_OPTS, OBJECT } from "../support/common.js";
-import { CommandError, type Context, ioErrorText, messageOf } from "../support/context.js";
+import { CommandError, type Context, ioErrorText } from "../support/context.js";
 import { requestStart } from "../support/copy-requests.js";
-import { createImage } from "../support/create.js";
+import { copyCreateFailure, createImage } from "../support/create.js";
 import {
   CreateOptions,
   type Format,
@@ -159,7 +159,7 @@ async function convert(
     targetIsZero = startsAsZeros(format, creation);
     if (options.has("c")) checkCompressible(format, creation);
     await createImage(context, output, format, creation, creation.size("size")!).catch((error: unknown) => {
-      throw new CommandError(`${output}: error while converting ${format}: ${messageOf(error)}`);
+      throw new CommandError(`${output}: error while converting ${format}: ${copyCreateFailure(error)}`);
     });
   }
   const imageOpts = options.has("target-image-opts");

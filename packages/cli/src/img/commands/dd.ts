@@ -1,6 +1,6 @@
 import { Arguments, FORCE_SHARE, IMAGE_OPTS, OBJECT } from "../support/common.js";
-import { CommandError, type Context, ioErrorText, messageOf } from "../support/context.js";
-import { createImage } from "../support/create.js";
+import { CommandError, type Context, ioErrorText } from "../support/context.js";
+import { copyCreateFailure, createImage } from "../support/create.js";
 import { CreateOptions, isFormat, optionRows } from "../support/create-options.js";
 import { fileOptions } from "../support/filename.js";
 import { flag } from "../support/getopt.js";
@@ -37,7 +37,7 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
     if (start > end) context.error(`${input}: cannot skip to specified offset`);
     const creation = new CreateOptions(optionRows(outputFormat, "create", true));
     await createImage(context, output, outputFormat, creation, size).catch((error: unknown) => {
-      throw new CommandError(`${output}: error while creating output image: ${messageOf(error)}`);
+      throw new CommandError(`${output}: error while creating output image: ${copyCreateFailure(error)}`);
     });
     const target = await openImage(context, { filename: output, format: outputFormat, write: true });
     let copied = false;

@@ -1,9 +1,15 @@
 import { Arguments, IMAGE_OPTS, OBJECT } from "../support/common.js";
-import { CommandError, type Context, messageOf, UsageError } from "../support/context.js";
+import { CommandError, type Context, errnoText, messageOf, UsageError } from "../support/context.js";
 import { preallocationFailure } from "../support/create.js";
 import { flag, getopt, valued } from "../support/getopt.js";
 import { openImage } from "../support/open.js";
 import { sizeOption, sizeWarning } from "../support/sizes.js";
+
+/** A file of the host that cannot be made so large. */
+function resizeFailure(error: unknown, format: string): string {
+  const system = errnoText(error);
+  return system === undefined || format === "qcow2" ? messageOf(error) : `Could not resize file: ${system}`;
+}
 
 const PREALLOCATION = ["off", "metadata", "falloc", "full"] as const;
 
@@ -71,7 +77,7 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
   } catch (error) {
     throw error instanceof CommandError
       ? error
-      : new CommandError(preallocationFailure(error, image.format, mode) ?? messageOf(error));
+      : new CommandError(preallocationFailure(error, image.format, mode) ?? resizeFailure(error, image.format));
   } finally {
     await image.close();
   }

@@ -250,6 +250,13 @@ export async function createImage(
   }
 }
 
+/** The failure of a file that may not become so large, as the commands that copy put it. */
+export const copyCreateFailure = (error: unknown): string =>
+  messageOf(error).replace(
+    /^The image size is too large for file format '(?!qcow2).*/,
+    "Could not resize file: File too large",
+  );
+
 /** What a failed preallocation is called; undefined when it is not that which failed. */
 export function preallocationFailure(error: unknown, format: string, mode: string | undefined): string | undefined {
   const reason = errnoText(error);

@@ -53,6 +53,7 @@ export interface OpenImage {
 
 /** Deeper chains are taken for loops. */
 const MAX_DEPTH = 256;
+const TOO_DEEP = "The backing chain is too long, or a loop";
 
 /** Opens an image, or ends the command with "Could not open ...". */
 export async function openImage(context: Context, request: OpenRequest): Promise<OpenImage> {
@@ -79,7 +80,7 @@ export async function openNode(
     throw new CommandError("force-share=on can only be used with read-only images");
   }
   if (request.write && depth === 0) checkWritable(node);
-  if (depth > MAX_DEPTH) throw new CommandError("The backing chain is too long, or a loop");
+  if (depth > MAX_DEPTH) throw new CommandError(TOO_DEEP);
   const below = fileNode(node);
   const readOnly = !request.write;
   const cache = request.cache === "unsafe" ? "unsafe" : "writeback";
@@ -190,7 +191,9 @@ async function openBacking(
       depth + 1,
     );
   } catch (error) {
-    throw new CommandError(`Could not open backing file: ${messageOf(error)}`);
+    const reason = messageOf(error);
+    // Else every layer of a loop would be told.
+    throw new CommandError(reason === TOO_DEEP ? reason : `Could not open backing file: ${reason}`);
   }
 }
 
