@@ -101,8 +101,6 @@ function readSettings(context: Context, options: Arguments): Settings {
     throw new CommandError("--target-image-opts requires use of -n flag");
   }
   if (options.has("n") && options.has("o")) throw new CommandError("-o has no effect when skipping image creation");
-  if (options.has("target-image-opts") && options.has("O"))
-    throw new CommandError("--image-opts and --format are mutually exclusive");
   if (options.has("target-is-zero") && !options.has("n"))
     throw new CommandError("--target-is-zero requires use of -n flag");
   if (options.has("skip-broken-bitmaps") && !options.has("bitmaps")) {
@@ -166,7 +164,7 @@ async function convert(
   const target = await openImage(context, {
     filename: output,
     imageOpts,
-    format: imageOpts ? undefined : settings.format,
+    format: imageOpts ? options.value("O") : settings.format,
     extra: keys,
     write: true,
     cache: options.value("t") ?? "unsafe",
