@@ -101,14 +101,22 @@ async function changeRefcountBits(
 }
 
 async function checkRefcountsFit(core: ImageCore, bits: number): Promise<void> {
-  const { clusterSize } = core.geometry;
-  if (bits >= 2 ** core.header.refcountOrder) return;
-  await core.refcounts.visit(Math.ceil(core.host.end / clusterSize), (cluster, count) => {
-    if (count < 2 ** bits) return true;
-    const offset = (cluster * clusterSize).toString(16);
-    const reason = `cluster at offset 0x${offset} has a refcount of ${count}, which needs more than ${bits} bits`;
-    return core.fail("too-large", reason);
-  });
+  const { refcounts, geometry, header } = core;
+  const { clusterSize, refcountsPerBlock } = geometry;
+  if (bits >= 2 ** header.refcountOrder) return;
+  // Only where there are blocks: a file may be long and hold little.
+  for (let index = 0; index < refcounts.table.length; index++) {
+    const block = await refcounts.block(index);
+    for (let i = 0; block !== undefined && i < refcountsPerBlock; i++) {
+      const count = refcounts.codec.get(block.data, i);
+      if (count < 2 ** bits) continue;
+      const offset = ((index * refcountsPerBlock + i) * clusterSize).toString(16);
+      core.fail(
+        "too-large",
+        `cluster at offset 0x${offset} has a refcount of ${count}, which needs more than ${bits} bits`,
+      );
+    }
+  }
 }
 
 async function hasZeroClusters(core: ImageCore, l1: DataView): Promise<boolean> {
