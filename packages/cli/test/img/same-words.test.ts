@@ -245,7 +245,7 @@ compareStories({
     "io -c 'truncate 1M' -c length -c 'truncate x' -c 'truncate -m foo 1M' a.qcow2",
     "io -c 'alloc 0 200M' -c 'alloc x' a.qcow2",
     "io -c 'sleep 1' -c 'sleep x' a.qcow2",
-    "io -c 'aio_write 0 512' -c 'aio_read 0 512' -c 'aio_write -z 1M 1M' -c aio_flush a.qcow2",
+    "io -c 'aio_write 0 512' -c aio_flush -c 'aio_read 0 512' -c aio_flush -c 'aio_write -z 1M 1M' -c aio_flush a.qcow2",
     "io -c 'aio_read 300M 512' -c aio_flush -c 'aio_read x 512' -c 'aio_read 0' a.qcow2",
   ],
   "damaged tables": [

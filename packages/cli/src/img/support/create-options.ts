@@ -171,9 +171,10 @@ export class CreateOptions {
     const value = this.#values.get(name);
     return value === undefined ? undefined : sizeOption(name, value);
   }
+  /** A whole number of 64 bits, with its sign. */
   number(name: string): number | undefined {
     const value = this.#values.get(name);
-    return value === undefined ? undefined : Number(parseNumber(name, value));
+    return value === undefined ? undefined : Number(BigInt.asIntN(64, parseNumber(name, value)));
   }
 
   /** `name=value name=value`, as in the "Formatting" line. */
