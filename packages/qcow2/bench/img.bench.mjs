@@ -59,6 +59,8 @@ function makeMixed(path) {
 const { NODE_EXTRA_CA_CERTS: _certificates, ...env } = process.env;
 
 function timed(command, args) {
+  // What an earlier run wrote is not to be written back during this one.
+  spawnSync("sync");
   const start = performance.now();
   const result = spawnSync(command, args, { encoding: "utf8", env });
   if (result.status !== 0) throw new Error(`${command} ${args.join(" ")}: ${result.stderr}`);
@@ -130,10 +132,13 @@ export async function run({ runs, say }) {
       say(what);
       const ours = [];
       const peer = [];
-      for (let i = 0; i < runs; i++) {
-        ours.push(timed(process.execPath, [CLI, "img", "convert", ...options, path(source), path("ours")]));
-        peer.push(timed("qemu-img", ["convert", ...options, path(source), path("theirs")]));
-      }
+      const sides = [
+        () => ours.push(timed(process.execPath, [CLI, "img", "convert", ...options, path(source), path("ours")])),
+        () => peer.push(timed("qemu-img", ["convert", ...options, path(source), path("theirs")])),
+      ];
+      // The short ones vary by a third from run to run.
+      const rounds = options.includes("-c") ? runs : 4 * runs + 1;
+      for (let i = 0; i < rounds; i++) for (const side of i % 2 === 0 ? sides : sides.toReversed()) side();
       const size = (name) => `${(statSync(path(name)).size / MB).toFixed(0)} MiB`;
       const note = `at most ${limit}; files ${size("ours")} and ${size("theirs")}`;
       rows.push({ what, ours: median(ours), peer: median(peer), unit: "s", ratio: median(ours) / median(peer), note });
@@ -141,8 +146,11 @@ export async function run({ runs, say }) {
     say("img info");
     const info = { ours: [], peer: [] };
     for (let i = 0; i < 5 * runs; i++) {
-      info.ours.push(timed(process.execPath, [IMG, "info", path("mixed.qcow2")]) * 1000);
-      info.peer.push(timed(process.execPath, ["-e", "0"]) * 1000);
+      const sides = [
+        () => info.ours.push(timed(process.execPath, [IMG, "info", path("mixed.qcow2")]) * 1000),
+        () => info.peer.push(timed(process.execPath, ["-e", "0"]) * 1000),
+      ];
+      for (const side of i % 2 === 0 ? sides : sides.toReversed()) side();
     }
     rows.push({
       what: "img info",
