@@ -101,8 +101,10 @@ async function sequential(paths, length, passes) {
   const images = [];
   for (const [format, path] of Object.entries(paths)) images.push(await openImage(path, { format, readOnly: true }));
   const rates = images.map(() => []);
+  spawnSync("sync");
   for (let pass = 0; pass < passes; pass++) {
-    for (const [index, image] of images.entries()) {
+    const turn = [...images.entries()];
+    for (const [index, image] of pass % 2 === 0 ? turn : turn.toReversed()) {
       const start = performance.now();
       for (let at = 0; at < length; at += MB) await image.read(buffer, at);
       // The first pass brings the files into the page cache.
