@@ -15,7 +15,7 @@ export async function run({ say }) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [script], { encoding: "utf8" });
   if (status !== 0) throw new Error(`exits.mjs failed: ${stderr}`);
   const result = JSON.parse(stdout);
-  return ["io", "mmio"].map((kind) => ({
+  const exits = ["io", "mmio"].map((kind) => ({
     what: `${kind === "io" ? "port I/O" : "MMIO"} exit`,
     ours: result[kind].js.median,
     peer: result[kind].c.median,
@@ -23,4 +23,10 @@ export async function run({ say }) {
     ratio: result[kind].ratio.median,
     note: "C loop",
   }));
+  const latency = (what, { median, p95 }) => ({ what, ours: median, unit: "ns", note: `95th percentile ${p95}` });
+  return [
+    ...exits,
+    latency("guest's write to event loop (ioeventfd)", result.ioeventfdToEventLoop),
+    latency("program to guest's handler (irqfd)", result.irqfdToGuest),
+  ];
 }
