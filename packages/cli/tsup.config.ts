@@ -2,8 +2,10 @@ import { transform } from "esbuild";
 import type { Options } from "tsup";
 import { library } from "../../tsup.base.js";
 
+// The three builds run side by side and share the folder, which `pnpm build` empties.
+
 /** The program for everything but disk images: ES modules, each command in files of its own. */
-const program = library({ program: "src/program.ts" }, { platform: "node", dts: false, splitting: true });
+const program = library({ program: "src/program.ts" }, { platform: "node", dts: false, splitting: true, clean: false });
 
 type Plugin = NonNullable<Options["plugins"]>[number];
 
@@ -41,7 +43,6 @@ const images = library(
     dts: false,
     splitting: true,
     sourcemap: false,
-    // The builds share the folder.
     clean: false,
     // It would turn dynamic imports into static ones.
     treeshake: false,
