@@ -19,6 +19,7 @@ export const runOptions = {
   cpu: { argument: "MODEL", help: "CPU model, with features: x86-64-v2 (default), max,-avx2 …" },
   cpus: { argument: "N", help: "number of processors (default 1)" },
   accel: { argument: "NAME", help: "translator, kvm or auto (default)" },
+  irqchip: { argument: "PLACE", help: "interrupt controllers under KVM: kernel (default), or split with this program" },
   time: { argument: "CLOCK", help: "host (default), or instructions, which makes a run repeatable" },
   "no-reboot": { help: "end when the guest reboots" },
   "debug-console": { help: "print what the guest writes to port 0xE9 on standard error" },
@@ -63,6 +64,10 @@ export function parseRun(argv: readonly string[]): RunRequest {
       accel,
       cpu: values.cpu,
       cpus: values.cpus === undefined ? undefined : parseInteger("cpus", values.cpus, 255),
+      kvm:
+        values.irqchip === undefined
+          ? undefined
+          : { irqchip: parseChoice("irqchip", values.irqchip, ["kernel", "split"]) },
       time: values.time === undefined ? undefined : parseChoice("time", values.time, ["host", "instructions"]),
       // A command's guest that restarts would run the command for ever.
       noReboot: values["no-reboot"] || values.command !== undefined,
@@ -91,6 +96,7 @@ function checkCombination(values: RunValues): void {
   need("load-address", flat, "needs --flat");
   need("entry", flat, "needs --flat");
   need("mode", flat, "needs --flat");
+  need("irqchip", values.accel !== "translator", "is for KVM, which --accel translator excludes");
   need("command", !kernel && !flat, "works with the default guest only, without --kernel and --flat");
   need("arch", !kernel && !flat, "works with the default guest only, without --kernel and --flat");
 }

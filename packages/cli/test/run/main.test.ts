@@ -100,6 +100,12 @@ it("gives the machine what the options say", async () => {
   expect(machine.calls).toContain("destroy");
 });
 
+it("hands options for KVM on", async () => {
+  guest = (machine) => machine.finish({ reason: "poweroff" });
+  await run("--flat", file("image", "x"), "--accel", "kvm", "--irqchip", "split", "--cpus", "2");
+  expect(created[0].config).toMatchObject({ accel: "kvm", kvm: { irqchip: "split" }, cpus: 2 });
+});
+
 it("says how an unexpected end came", async () => {
   guest = (machine) => machine.finish({ reason: "triple-fault" });
   const { status, stderr } = await run("--kernel", file("kernel"));
@@ -148,6 +154,8 @@ it.each<[string, string[], number, RegExp]>([
   ["too much memory", ["--memory", "4G"], 2, /at most 3.5G/],
   ["half a page", ["--memory", "16385.5K"], 2, /4K pages/],
   ["an unknown accelerator", ["--accel", "hvf"], 2, /choose translator, kvm, auto/],
+  ["interrupt controllers without KVM", ["--accel", "translator", "--irqchip", "split"], 2, /is for KVM/],
+  ["strange interrupt controllers", ["--irqchip", "pic"], 2, /choose kernel, split/],
   ["an unknown architecture", ["--arch", "arm64"], 2, /choose amd64, i386/],
   ["a strange number", ["--cpus", "two"], 2, /not a number/],
   ["a port out of range", ["--isa-debug-exit-port", "0x10000"], 2, /from 0 to 0xffff/],
