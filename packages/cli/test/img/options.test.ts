@@ -270,7 +270,7 @@ compareStories({
     "img --trace",
     "img -T '' info nosuch",
     "img -T events=/nosuch info nosuch",
-    "img -T file=/nosuch info nosuch",
+    "img -T file=trace.log info nosuch",
     "img -T foo -T bar info nosuch",
     "img -T foo -h",
     "img -T foo -V",
