@@ -271,6 +271,8 @@ compareStories({
     "img -T '' info nosuch",
     "img -T events=/nosuch info nosuch",
     "img -T file=trace.log info nosuch",
+    "img -T events=/ info nosuch",
+    "io -T events=/nosuch nosuch",
     "img -T foo -T bar info nosuch",
     "img -T foo -h",
     "img -T foo -V",

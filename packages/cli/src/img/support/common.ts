@@ -1,4 +1,5 @@
-import { CommandError, type Context, HelpWanted } from "./context.js";
+import { readFileSync } from "node:fs";
+import { CommandError, type Context, Exit, errnoText, HelpWanted } from "./context.js";
 import { flag, getopt, type OptionSpec, type ParsedOptions, valued } from "./getopt.js";
 import { splitOptions } from "./keyval.js";
 
@@ -65,10 +66,37 @@ export function cacheMode(mode: string | undefined, what = "cache"): string | un
   throw new CommandError(`Invalid ${what} option: ${mode}`);
 }
 
-/** `-T`: there are no trace events here, which is how an unknown one is treated. */
-export function warnTrace(context: Context, pattern: string): void {
-  const name = splitOptions(pattern, "enable").find(({ key }) => key === "enable")?.value;
-  if (name !== undefined && !name.includes("*")) context.warn(`trace event '${name}' does not exist`);
+/** `-T`: there are no trace events here, which is how unknown ones are treated. */
+export function warnTrace(context: Context, options: string): void {
+  const parts = splitOptions(options, "enable");
+  const last = (wanted: string) => parts.findLast(({ key }) => key === wanted)?.value;
+  const unknown = (event: string): string | undefined =>
+    event.includes("*") ? undefined : `trace event '${event}' does not exist`;
+  const enabled = last("enable");
+  const warning = enabled === undefined ? undefined : unknown(enabled);
+  if (warning !== undefined) context.warn(warning);
+  const file = last("events");
+  if (file !== undefined) warnTraceFile(context, file, unknown);
+}
+
+/** A list of events: a line each, without a line that begins with "#"; "-" switches one off. */
+function warnTraceFile(context: Context, file: string, unknown: (event: string) => string | undefined): void {
+  let lines: string[] = [];
+  try {
+    lines = readFileSync(file, "utf8").split("\n");
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    // A folder can be opened, and has no lines.
+    if (code !== "EISDIR") {
+      context.terminal.err(`${context.program}:${file}: ${errnoText(error) ?? code}\n`);
+      throw new Exit(1);
+    }
+  }
+  for (const [index, line] of lines.entries()) {
+    if (line === "" || line.startsWith("#")) continue;
+    const warning = unknown(line.replace(/^-/, ""));
+    if (warning !== undefined) context.terminal.err(`${context.program}:${file}:${index + 1}: warning: ${warning}\n`);
+  }
 }
 
 /** `snapshot.id=1,snapshot.name=x`, or an id or name by itself. */
