@@ -2,6 +2,7 @@ import { type Arguments, cacheMode, snapshotParameter, warnTrace } from "../img/
 import { CommandError, type Context } from "../img/support/context.js";
 import { flag, valued } from "../img/support/getopt.js";
 import { splitOptions } from "../img/support/keyval.js";
+import { parseWhole } from "../img/support/sizes.js";
 import { checkActivation } from "./activation.js";
 
 /** Without -b only this machine can connect: whoever may connect may write. */
@@ -254,12 +255,8 @@ function checkUnsupported(options: Arguments): void {
   }
 }
 
-/** A number as strtoull(3) reads it: decimal, octal behind a 0, or hexadecimal behind 0x; 0 when absent. */
+/** A number that begins with a digit; 0 when absent. */
 function numberOf(text = "0", max = Number.MAX_SAFE_INTEGER): number | undefined {
-  const value = /^0[0-7]+$/.test(text)
-    ? Number.parseInt(text, 8)
-    : /^(0x[0-9a-f]+|0|[1-9]\d*)$/i.test(text)
-      ? Number(text)
-      : Number.NaN;
-  return value <= max ? value : undefined;
+  const value = /^\d/.test(text) ? parseWhole(text) : undefined;
+  return value !== undefined && value <= max ? Number(value) : undefined;
 }

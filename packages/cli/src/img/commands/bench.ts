@@ -3,7 +3,7 @@ import { Arguments, cacheMode, FORCE_SHARE, IMAGE_OPTS } from "../support/common
 import { CommandError, type Context, ioErrorText, UsageError } from "../support/context.js";
 import { flag, valued } from "../support/getopt.js";
 import { openImage } from "../support/open.js";
-import { sizeArgument } from "../support/sizes.js";
+import { parseWhole, sizeArgument } from "../support/sizes.js";
 
 interface Plan {
   readonly count: number;
@@ -84,10 +84,9 @@ function readPlan(context: Context, options: Arguments): Plan {
   const number = (key: string, what: string, fallback: number, max: number, min = 0): number => {
     const text = options.value(key);
     if (text === undefined) return fallback;
-    const digits = /^\s*\+?(0x[0-9a-f]+|0[0-7]*|[1-9]\d*)$/i.exec(text)?.[1] ?? "";
-    const value = /^0\d/.test(digits) ? Number.parseInt(digits, 8) : digits === "" ? Number.NaN : Number(digits);
-    if (!(value >= min && value <= max)) throw new CommandError(`Invalid ${what} specified`);
-    return value;
+    const value = /^\s*-/.test(text) ? undefined : parseWhole(text);
+    if (value === undefined || value < min || value > max) throw new CommandError(`Invalid ${what} specified`);
+    return Number(value);
   };
   const size = (key: string, what: string, fallback: number): number => {
     const text = options.value(key);

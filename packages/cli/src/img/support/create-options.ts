@@ -1,6 +1,6 @@
 import { CommandError, type Context } from "./context.js";
 import { flagOption, splitOptions, switchOption } from "./keyval.js";
-import { parseSize, sizeOption, sizeWarning } from "./sizes.js";
+import { parseSize, parseWhole, sizeOption, sizeWarning } from "./sizes.js";
 
 type OptionType = "str" | "size" | "num" | "bool";
 
@@ -112,14 +112,13 @@ export function printOptionHelp(context: Context, title: string, rows: readonly 
 
 const UINT64_MAX = (1n << 64n) - 1n;
 
-/** strtoull(3) with base 0: octal behind a zero; negative numbers wrap around. */
+/** Negative numbers wrap around. */
 function parseNumber(name: string, text: string): bigint {
-  const match = /^\s*([-+]?)(0x[0-9a-f]+|0[0-7]*|[1-9]\d*)$/i.exec(text);
-  if (match === null) throw new CommandError(`Parameter '${name}' expects a number`);
-  const [, sign, digits] = match;
-  const value = BigInt(/^0\d/.test(digits) ? `0o${digits.slice(1)}` : digits);
-  if (value > UINT64_MAX) throw new CommandError(`Value '${text}' is too large for parameter '${name}'`);
-  return BigInt.asUintN(64, sign === "-" ? -value : value);
+  const value = parseWhole(text);
+  if (value === undefined) throw new CommandError(`Parameter '${name}' expects a number`);
+  if (value > UINT64_MAX || -value > UINT64_MAX)
+    throw new CommandError(`Value '${text}' is too large for parameter '${name}'`);
+  return BigInt.asUintN(64, value);
 }
 
 /** Parsed `-o` options; the last of equal names counts. */

@@ -16,6 +16,15 @@ export function parseSize(text: string): bigint | "invalid" | "range" {
   return inRange(BigInt(whole) * scale + ((places * scale + (1n << 63n)) >> 64n));
 }
 
+/** A number as strtoull(3) reads it with base 0, of any length: hexadecimal behind 0x, octal behind 0; undefined for others. */
+export function parseWhole(text: string): bigint | undefined {
+  const match = /^\s*([-+]?)(0x[0-9a-f]+|0[0-7]*|[1-9]\d*)$/i.exec(text);
+  if (match === null) return undefined;
+  const [, sign, digits] = match;
+  const value = BigInt(/^0\d/.test(digits) ? `0o${digits.slice(1)}` : digits);
+  return sign === "-" ? -value : value;
+}
+
 /** The warning that a size deserves, although it is understood. */
 export function sizeWarning(text: string): string | undefined {
   const suffix = HEXADECIMAL.exec(text)?.[2];
