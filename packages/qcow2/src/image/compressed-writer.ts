@@ -6,7 +6,7 @@ import type { Writer } from "./writer.js";
 
 /**
  * Writes compressed clusters one behind the other. Compression of several clusters runs in parallel (as many as the
- * caller has in flight); only the allocation is serial.
+ * caller has in flight); they are written in the order of the calls, so that the same data makes the same image.
  */
 export class CompressedWriter {
   readonly #core: ImageCore;
@@ -15,6 +15,8 @@ export class CompressedWriter {
   /** Host byte where the next compressed cluster may start; `#room` bytes of its host cluster are left. */
   #next = 0;
   #room = 0;
+  /** Settles, without an error, when all writes so far are done. */
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(core: ImageCore, writer: Writer) {
     this.#core = core;
@@ -25,7 +27,16 @@ export class CompressedWriter {
   }
 
   /** Writes the cluster at `offset`; `data` is a whole cluster, or the shorter end of the disk. */
-  async write(data: Uint8Array, offset: number): Promise<void> {
+  write(data: Uint8Array, offset: number): Promise<void> {
+    const earlier = this.#last;
+    const packed = this.#compress(data);
+    const done = Promise.allSettled([packed, earlier]).then(async () => this.#store(data, await packed, offset));
+    this.#last = done.catch(() => {});
+    return done;
+  }
+
+  /** The compressed cluster, or undefined when that would not be smaller. */
+  async #compress(data: Uint8Array): Promise<Uint8Array | undefined> {
     const core = this.#core;
     const { clusterSize } = core.geometry;
     await core.start(true);
@@ -37,10 +48,13 @@ export class CompressedWriter {
       cluster.set(data);
     }
     const packed = await this.#codec.compress(cluster, clusterSize);
-    if (packed === undefined || packed.length >= clusterSize) {
-      await this.#writer.write(data, offset);
-      return;
-    }
+    return packed !== undefined && packed.length < clusterSize ? packed : undefined;
+  }
+
+  async #store(data: Uint8Array, packed: Uint8Array | undefined, offset: number): Promise<void> {
+    if (packed === undefined) return this.#writer.write(data, offset);
+    const core = this.#core;
+    const { clusterSize } = core.geometry;
     let lock: Range | Promise<Range> = core.locks.acquire(offset, offset + clusterSize, true);
     if (lock instanceof Promise) lock = await lock;
     try {
