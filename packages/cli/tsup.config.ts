@@ -50,7 +50,7 @@ const images = library(
     plugins: [commonJs],
     noExternal: [/^@softmetal\/(qcow2|nbd)/],
     // Optional dependencies are not left out of the bundle by themselves.
-    external: ["koffi", "@bokuweb/zstd-wasm"],
+    external: ["koffi", "@bokuweb/zstd-wasm", "@foxglove/wasm-zstd"],
     esbuildPlugins: [
       {
         name: "without what only browsers load",

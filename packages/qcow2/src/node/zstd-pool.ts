@@ -11,13 +11,11 @@ const LEVEL = 3;
 const WORKER = `
 const { parentPort, workerData } = require("node:worker_threads");
 const zstd = require(workerData);
-zstd.init().then(() => {
-  // One context for all clusters: setting one up costs as much as compressing what does not compress.
-  const context = zstd.createCCtx();
-  const none = new Uint8Array(0);
+zstd.isLoaded.then(() => {
   parentPort.on("message", ({ id, cluster }) => {
     try {
-      const packed = zstd.compressUsingDict(context, cluster, none, ${LEVEL});
+      // A copy of its own: small results lie in a buffer that others share.
+      const packed = new Uint8Array(zstd.compress(cluster, ${LEVEL}));
       parentPort.postMessage({ id, packed }, [packed.buffer]);
     } catch (error) {
       parentPort.postMessage({ id, error: String(error) });
@@ -44,7 +42,7 @@ class ZstdWorker {
   #next = 0;
 
   constructor() {
-    const module = createRequire(import.meta.url).resolve("@bokuweb/zstd-wasm");
+    const module = createRequire(import.meta.url).resolve("@foxglove/wasm-zstd");
     this.#worker = new Worker(WORKER, { eval: true, workerData: module, name: "zstd" });
     this.#worker.unref();
     this.#worker.on("message", ({ id, packed, error }: Reply) => {
@@ -85,7 +83,11 @@ function pick(): ZstdWorker {
   return worker;
 }
 
-/** zstd with compression in worker threads. Decompression is quick enough to be done at once. */
+/**
+ * zstd with compression in worker threads, by a build that is quicker than the portable one but not for browsers. (The zstd
+ * of newer versions of Node sets up a stream for each cluster, which takes longer than this.) Decompression is quick
+ * enough to be done at once.
+ */
 export async function loadZstdPool(): Promise<ClusterCodec> {
   const { decompress } = await loadZstd();
   return {

@@ -9,6 +9,8 @@ import { isZero, zeroRuns } from "./zeros.js";
 const CHUNK = 2 * 1024 * 1024;
 /** Chunks read ahead of the one that is written. */
 const AHEAD = 1;
+/** Bytes of clusters that are compressed or wait to be written, unless the processors could not be kept busy then. */
+const IN_FLIGHT = 4 * 1024 * 1024;
 /** Writes under way at once: the next one is there when the storage is done with one. */
 const WRITES = 2;
 
@@ -198,7 +200,9 @@ async function convertCompressed(source: Disk, target: Disk, options: ConvertOpt
     throw new Qcow2Error("unsupported", "only qcow2 images can be compressed", { file: target.name });
   }
   const { clusterSize } = target;
-  const limit = Math.max(4, 2 * target.core.options.platform.parallelism + 2);
+  // More than the processors can do: what is done waits for its turn to be written.
+  const { parallelism } = target.core.options.platform;
+  const limit = Math.max(4, 2 * parallelism + 2, Math.min(16 * parallelism, IN_FLIGHT / clusterSize));
   const running = new Set<Promise<void>>();
   let failure: { error: unknown } | undefined;
   let done = 0;
