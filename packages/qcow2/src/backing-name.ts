@@ -1,4 +1,5 @@
 import { Qcow2Error } from "./errors.js";
+import { parseQemuJson, type QemuJson } from "./json/index.js";
 
 /** What the name of a backing file says. */
 export interface BackingName {
@@ -21,11 +22,11 @@ function parseJson(name: string): BackingName {
   const bad = (reason: string): never => {
     throw new Qcow2Error("corrupt", `backing file name ${JSON.stringify(name)}: ${reason}`);
   };
-  let parsed: unknown;
+  let parsed: QemuJson;
   try {
-    parsed = JSON.parse(name.slice(5));
-  } catch {
-    return bad("not JSON");
+    parsed = parseQemuJson(name.slice("json:".length));
+  } catch (error) {
+    return bad((error as Error).message);
   }
   if (typeof parsed !== "object" || parsed === null) return bad("not an object");
   const flat = new Map<string, unknown>();

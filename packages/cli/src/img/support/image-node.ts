@@ -8,7 +8,7 @@ import type { OpenRequest } from "./open.js";
 /** The options of the image node a request stands for. */
 export function rootOptions(request: Pick<OpenRequest, "filename" | "imageOpts" | "format">): OptionTree {
   const { filename, imageOpts, format } = request;
-  if (imageOpts) return imageNode(givenOptions(filename), format, true);
+  if (imageOpts) return imageNode(nestOptions(parseOptions(filename, "file")), format, true);
   if (filename === "") throw new CommandError("The 'file' block driver requires a file name");
   return namedNode(filename, format);
 }
@@ -18,13 +18,12 @@ export function namedNode(name: string, format: string | undefined): OptionTree 
   return imageNode(fileOptions(name), format, name.startsWith("json:"));
 }
 
-/** The node of `--image-opts`, where a file has to be described: there are no others to refer to by name. */
-function givenOptions(text: string): OptionTree {
-  const options = nestOptions(parseOptions(text, "file"));
-  const { file } = options;
+/** A description has to say something of the file, and there are no other nodes to refer to by name. */
+function checkDescription({ driver, file }: OptionTree, format: string | undefined): void {
   if (typeof file === "string") throw new CommandError(`Cannot find device='${file}' nor node-name='${file}'`);
-  if (options.driver === undefined && file === undefined) throw new CommandError("Must specify either driver or file");
-  return options;
+  const describesFile = isTree(file) && Object.keys(file).length > 0;
+  if (typeof driver !== "string" && format === undefined && !describesFile)
+    throw new CommandError("Must specify either driver or file");
 }
 
 /**
@@ -32,6 +31,7 @@ function givenOptions(text: string): OptionTree {
  * the image is one as it is.
  */
 export function imageNode(options: OptionTree, format: string | undefined, described: boolean): OptionTree {
+  if (described) checkDescription(options, format);
   const driver = typeof options.driver === "string" ? options.driver : undefined;
   if (driver === "file" && described && format !== undefined && format !== driver)
     throw new CommandError('A block device must be specified for "file"');

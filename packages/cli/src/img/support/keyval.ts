@@ -1,3 +1,4 @@
+import { parseQemuJson, type QemuJson } from "@softmetal/qcow2/json";
 import { CommandError } from "./context.js";
 
 /** One `key=value` of an option string, in order; `value` is undefined for a bare word. */
@@ -82,11 +83,11 @@ export const isTree = (value: OptionValue | undefined): value is OptionTree =>
 
 /** The options of a `json:{...}` file name, dotted keys nested as well. */
 export function parseJsonName(name: string): OptionTree {
-  let value: unknown;
+  let value: QemuJson;
   try {
-    value = JSON.parse(name.slice("json:".length));
-  } catch {
-    throw new CommandError("Could not parse the JSON options");
+    value = parseQemuJson(name.slice("json:".length));
+  } catch (error) {
+    throw new CommandError(`Could not parse the JSON options: ${(error as Error).message}`);
   }
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw new CommandError("Invalid JSON object given");

@@ -1,5 +1,6 @@
 import { createDecipheriv } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { parseQemuJson, type QemuJson } from "@softmetal/qcow2/json";
 import { CommandError, type Context, Exit, errnoText } from "./context.js";
 import { splitOptions } from "./keyval.js";
 import { TLS_OPTIONS, tlsObject } from "./tls-objects.js";
@@ -67,14 +68,14 @@ function properties(text: string): Map<string, string> {
 }
 
 function jsonProperties(text: string): Map<string, string> {
-  let value: object;
+  let value: QemuJson;
   try {
-    value = JSON.parse(text);
+    value = parseQemuJson(text);
   } catch (error) {
-    throw new CommandError(`JSON parse error, ${(error as Error).message}`);
+    throw new CommandError((error as Error).message);
   }
   return new Map(
-    Object.entries(value).map(([name, property]) => {
+    Object.entries(value as object).map(([name, property]) => {
       if (typeof property !== "string")
         throw new CommandError(`Invalid parameter type for '${name}', expected: string`);
       return [name, property];

@@ -48,6 +48,8 @@ export async function openFile(
   readOnly: boolean,
   request: FileRequest = {},
 ): Promise<RandomAccessFile> {
+  if (typeof options.driver !== "string" && typeof options.filename !== "string")
+    throw new CommandError("Must specify either driver or file");
   const driver = options.driver ?? "file";
   if (driver === "nbd") {
     const { NbdFile } = await import("./nbd-file.js");
