@@ -24,6 +24,7 @@ export interface RandomAccessFile {
   /** Writes the buffers one behind the other, starting at `offset`. */
   writev?(buffers: Uint8Array[], offset: number): MaybePromise<void>;
   size(): MaybePromise<number>;
+  /** Changes the size. A device, which has one of its own, stays as it is. */
   truncate(size: number): MaybePromise<void>;
   /** Returns when everything written before the call is on stable storage. */
   flush(): MaybePromise<void>;

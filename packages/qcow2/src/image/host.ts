@@ -58,9 +58,11 @@ export class HostFile {
     return this.#guard("flush", 0, () => this.file.flush());
   }
 
-  truncate(size: number): MaybePromise<void> {
+  async truncate(size: number): Promise<void> {
     this.end = size;
-    return this.#guard("truncate", size, () => this.file.truncate(size));
+    await this.#guard("truncate", size, () => this.file.truncate(size));
+    // A device stays as large as it is.
+    this.end = Math.max(this.end, await this.file.size());
   }
 
   /** Makes the file at least `size` long. */

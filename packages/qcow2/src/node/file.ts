@@ -28,6 +28,7 @@ export class NodeFile implements RandomAccessFile {
   readonly punchHole?: (offset: number, length: number) => void;
   readonly allocate?: (offset: number, length: number) => void;
   readonly #syncLimit: number;
+  #deviceSize: number | undefined;
   #closed = false;
 
   /** Use `openFile`. */
@@ -91,11 +92,13 @@ export class NodeFile implements RandomAccessFile {
 
   size(): number {
     const stat = fstatSync(this.fd);
-    return stat.isBlockDevice() ? this.#deviceSize() : stat.size;
+    if (!stat.isBlockDevice()) return stat.size;
+    this.#deviceSize ??= this.#findDeviceSize();
+    return this.#deviceSize;
   }
 
   /** Block devices report no size; the greatest readable offset is found by halving. */
-  #deviceSize(): number {
+  #findDeviceSize(): number {
     const probe = new Uint8Array(1);
     const readable = (at: number): boolean => {
       try {
@@ -114,22 +117,24 @@ export class NodeFile implements RandomAccessFile {
     return low;
   }
 
+  /** Devices stay as they are. */
   truncate(size: number): void {
-    const stat = fstatSync(this.fd);
-    if (!stat.isBlockDevice()) ftruncateSync(this.fd, size);
+    if (fstatSync(this.fd).isFile()) ftruncateSync(this.fd, size);
   }
 
   flush(): Promise<void> {
     return new Promise((resolve, reject) => {
-      fdatasync(this.fd, (error) => (error ? reject(error) : resolve()));
+      // EINVAL: a device without storage, like /dev/null.
+      fdatasync(this.fd, (error) => (error && error.code !== "EINVAL" ? reject(error) : resolve()));
     });
   }
 
-  /** Without native help only two cases are certain: a file without any storage, and one without any hole. */
+  /** Without native help only a file without any storage is known to be a hole. Devices do not tell. */
   extent(offset: number, length: number): FileExtent {
     const { native } = this.options;
     if (native?.extent !== undefined) return native.extent(this.fd, offset, length);
-    return { data: fstatSync(this.fd).blocks !== 0, length };
+    const stat = fstatSync(this.fd);
+    return { data: !stat.isFile() || stat.blocks !== 0, length };
   }
 
   allocatedSize(): number {

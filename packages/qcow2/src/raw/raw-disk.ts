@@ -77,6 +77,7 @@ export class RawDisk implements Disk {
     if (this.#fixed) throw new Qcow2Error("conflict", "a part of a file cannot be resized", { file: this.name });
     const old = this.#size;
     await this.#host.truncate(size);
+    if ((await this.#host.file.size()) !== size) throw new Qcow2Error("unsupported", "Cannot resize device files");
     this.#size = size;
     const mode = options.preallocation ?? "off";
     await preallocate(this.#host.file, old, size, mode === "metadata" ? "full" : mode);

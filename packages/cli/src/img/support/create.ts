@@ -167,9 +167,12 @@ async function createHostFile(context: Context, name: string): Promise<NodeFile>
   return file;
 }
 
-/** A character device takes no image; how that shows is up to the device. */
-async function checkGrowing(file: NodeFile, format: Format): Promise<void> {
-  if (!statSync(file.name).isCharacterDevice()) return;
+/** A character device takes no image (how that shows is up to the device), and a block device none larger than it. */
+async function checkGrowing(file: NodeFile, format: Format, bytes: number): Promise<void> {
+  const stat = statSync(file.name);
+  if (stat.isBlockDevice() && format === "raw" && bytes > file.size())
+    throw new CommandError("Cannot grow device files");
+  if (!stat.isCharacterDevice()) return;
   if (format !== "qcow2") throw new CommandError("Cannot grow device files");
   try {
     await file.write(new Uint8Array(FIRST_BLOCK), 0);
@@ -212,7 +215,7 @@ export async function createImage(
   }
   const file = await createHostFile(context, target.filename);
   try {
-    await checkGrowing(file, format);
+    await checkGrowing(file, format, bytes);
     const library = await import("@softmetal/qcow2");
     if (format === "raw" || format === "file") {
       await library.createRaw(file, { size: bytes, preallocation });

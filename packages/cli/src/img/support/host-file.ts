@@ -28,7 +28,8 @@ class HoleCalls implements NativeFileCalls {
       if (errno === 0) return;
       this.#canPunch = !this.calls.isUnsupported(errno);
     }
-    writeZeros(fd, offset, Math.min(length, fstatSync(fd).size - offset));
+    const stat = fstatSync(fd);
+    writeZeros(fd, offset, stat.isFile() ? Math.min(length, stat.size - offset) : length);
   }
 
   allocate(fd: number, offset: number, length: number): void {
@@ -54,9 +55,10 @@ class HoleCalls implements NativeFileCalls {
     return { length: hole > offset ? Math.min(length, hole - offset) : length, data: true };
   }
 
-  /** SEEK_HOLE always finds the end of a file; where even that fails, the file system does not know holes. */
+  /** SEEK_HOLE always finds the end of a file; where even that fails, the file system (or device) does not know holes. */
   #seekWorks(fd: number): boolean {
-    this.#canSeek = fstatSync(fd).size === 0 || this.calls.seek(fd, 0, "hole") >= 0;
+    const stat = fstatSync(fd);
+    this.#canSeek = stat.isFile() && (stat.size === 0 || this.calls.seek(fd, 0, "hole") >= 0);
     return this.#canSeek;
   }
 }

@@ -113,6 +113,6 @@ function checkRegular(name: string): void {
   } catch {
     return; // Opening says what is wrong.
   }
-  if (stat.isFile() || stat.isBlockDevice()) return;
+  if (stat.isFile() || stat.isBlockDevice() || stat.isCharacterDevice()) return;
   throw new CommandError(`'file' driver requires '${name}' to be a regular file`);
 }
