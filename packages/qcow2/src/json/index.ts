@@ -18,9 +18,17 @@ const KEYWORD = /[a-z]+/y;
 const INTEGER = /-?(?:0|[1-9][0-9]*)/y;
 const DIGITS = /[0-9]+/y;
 const EXPONENT = /[eE][-+]?/y;
+/** What may stand behind a backslash, and what it is for. */
 const ESCAPES: Readonly<Record<string, string>> = {
-  ...{ b: "\b", f: "\f", n: "\n", r: "\r", t: "\t" },
-  ...{ '"': '"', "'": "'", "\\": "\\", "/": "/" },
+  '"': '"',
+  "'": "'",
+  "\\": "\\",
+  "/": "/",
+  b: "\b",
+  f: "\f",
+  n: "\n",
+  r: "\r",
+  t: "\t",
 };
 
 const failure = (what: string): SyntaxError => new SyntaxError(`JSON parse error, ${what}`);
