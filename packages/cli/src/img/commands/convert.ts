@@ -1,4 +1,4 @@
-import { existsSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import type { Disk } from "@softmetal/qcow2";
 import { Arguments, cacheMode, FORCE_SHARE, IMAGE_OPTS, OBJECT } from "../support/common.js";
 import { CommandError, type Context, ioErrorText } from "../support/context.js";
@@ -155,11 +155,11 @@ async function convert(
     const creation = creationOptions(context, options, format, source.size, sources.length);
     backing = creation.get("backing_file");
     keys = keyOptions(creation);
-    targetIsZero = startsAsZeros(output, format, creation);
     if (options.has("c")) checkCompressible(format, creation);
     await createImage(context, output, format, creation, creation.size("size")!).catch((error: unknown) => {
       throw new CommandError(`${output}: error while converting ${format}: ${copyCreateFailure(error)}`);
     });
+    targetIsZero = startsAsZeros(output, format, creation);
   }
   const imageOpts = options.has("target-image-opts");
   const target = await openImage(context, {
@@ -233,14 +233,15 @@ async function copyInto(context: Context, options: Arguments, settings: Settings
 }
 
 /**
- * A new image reads as zeros, unless something shows through, encryption makes noise of zeros in the file, or it is the
- * device itself, with what was there before.
+ * A file of the host was emptied; a device or an export holds what was there before. A new qcow2 image reads as zeros on
+ * all of them, unless something shows through, or encryption makes noise of zeros in the file.
  */
 function startsAsZeros(output: string, format: Format, creation: CreateOptions): boolean {
   if (creation.has("backing_file") || format === "luks") return false;
-  const { filename } = fileOptions(output);
-  if (format !== "qcow2" && typeof filename === "string" && existsSync(filename) && !statSync(filename).isFile())
-    return false;
+  if (format !== "qcow2") {
+    const { filename } = fileOptions(output);
+    return typeof filename === "string" && statSync(filename).isFile();
+  }
   const encrypted = creation.has("encrypt.format") || creation.switch("encryption");
   return !encrypted || (creation.get("preallocation") ?? "off") === "off";
 }
