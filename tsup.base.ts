@@ -4,7 +4,7 @@ import type { Options } from "tsup";
  * Split builds import some files only to keep the order in which modules are evaluated. None of ours does anything then,
  * as the packages say of themselves ("sideEffects"), and bundlers warn of such imports.
  */
-const withoutIdleImports: NonNullable<Options["plugins"]>[number] = {
+export const withoutIdleImports: NonNullable<Options["plugins"]>[number] = {
   name: "without idle imports",
   renderChunk(code) {
     // The lines stay, and with them the source map.

@@ -1,6 +1,6 @@
 import { transform } from "esbuild";
 import type { Options } from "tsup";
-import { library } from "../../tsup.base.js";
+import { library, withoutIdleImports } from "../../tsup.base.js";
 
 // The three builds run side by side and share the folder, which `pnpm build` empties.
 
@@ -40,8 +40,6 @@ function linked(code: string): string {
       /^import \{([^}]*)\} from ("\.\/[^"]+");$/gm,
       (_, list, file) => `const {${names(list, ": ")}} = require(${file});`,
     )
-    // Only there to keep an order of evaluation, on which nothing depends.
-    .replace(/^import "\.\/[^"]+";$/gm, "")
     .replace(/\bimport\(("\.\/[^"]+")\)/g, "Promise.resolve().then(() => require($1))")
     .replace(/^export \{([^}]*)\};$/gm, (_, list: string) => {
       const pairs = list.split(",").map((item) => item.trim().split(" as "));
@@ -68,7 +66,7 @@ const images = library(
     // It would turn dynamic imports into static ones.
     treeshake: false,
     outExtension: () => ({ js: ".cjs" }),
-    plugins: [commonJs],
+    plugins: [withoutIdleImports, commonJs],
     noExternal: [/^@softmetal\/(qcow2|nbd)/],
     // Optional dependencies are not left out of the bundle by themselves.
     external: ["koffi", "@bokuweb/zstd-wasm", "@foxglove/wasm-zstd"],

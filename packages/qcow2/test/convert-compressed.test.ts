@@ -1,15 +1,6 @@
 import { describe, expect, it } from "vitest";
-import {
-  convert,
-  createQcow2,
-  MemoryFile,
-  openQcow2,
-  openRaw,
-  type Platform,
-  portablePlatform,
-  type RandomAccessFile,
-} from "../src/index.js";
-import { pattern, random } from "./support.js";
+import { convert, createQcow2, MemoryFile, openQcow2, openRaw, type Platform, portablePlatform } from "../src/index.js";
+import { LimitedFile, pattern, random } from "./support.js";
 
 const CLUSTER = 4096;
 
@@ -31,23 +22,6 @@ function unordered(next: (limit: number) => number): Platform {
   };
 }
 
-/** A file on storage with room for `limit` bytes. */
-function limited(file: MemoryFile, limit: number): RandomAccessFile {
-  return {
-    name: "limited",
-    readOnly: false,
-    read: (buffer, offset) => file.read(buffer, offset),
-    write(data, offset) {
-      if (offset + data.length > limit) throw new Error("File too large");
-      file.write(data, offset);
-    },
-    size: () => file.size(),
-    truncate: (size) => file.truncate(size),
-    flush: () => {},
-    close: () => {},
-  };
-}
-
 /** Clusters that shrink, in between some that do not, and some of zeros. */
 function mixed(clusters: number): MemoryFile {
   const content = new Uint8Array(clusters * CLUSTER);
@@ -65,10 +39,10 @@ describe("compressed copies", () => {
   const source = mixed(200);
 
   async function copy(seed: number, limit: number): Promise<MemoryFile> {
-    const memory = new MemoryFile();
+    const memory = new LimitedFile(limit);
     const from = await openRaw(source);
     await createQcow2(memory, { size: from.size, clusterSize: CLUSTER });
-    const image = await openQcow2(limited(memory, limit), { platform: unordered(random(seed)) });
+    const image = await openQcow2(memory, { platform: unordered(random(seed)) });
     await convert(from, image, { compress: true, targetIsZero: true });
     await image.close();
     return memory;

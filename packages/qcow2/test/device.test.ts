@@ -1,34 +1,23 @@
 import { describe, expect, it } from "vitest";
 import {
   createQcow2,
-  MemoryFile,
   openQcow2,
   type Qcow2CreateOptions,
   type Qcow2Image,
   type RandomAccessFile,
 } from "../src/index.js";
-import { pattern, random } from "./support.js";
+import { LimitedFile, pattern, random } from "./support.js";
 
 const KB = 1024;
 const MB = 1024 * KB;
 
 /** A block device: its size is its own, and it holds what was there before. */
 function device(size: number, punches: boolean): RandomAccessFile {
-  const memory = new MemoryFile("device", new Uint8Array(size).fill(0xee));
-  return {
-    name: "device",
-    readOnly: false,
-    read: (buffer, offset) => memory.read(buffer, offset),
-    write(data, offset) {
-      if (offset + data.length > size) throw new Error("No space left on device");
-      memory.write(data, offset);
-    },
-    size: () => size,
-    truncate: () => {},
-    flush: () => {},
-    punchHole: punches ? (offset, length) => memory.punchHole(offset, length) : undefined,
-    close: () => {},
-  };
+  const file: RandomAccessFile = new LimitedFile(size, new Uint8Array(size).fill(0xee));
+  file.truncate = () => {};
+  file.allocate = undefined;
+  if (!punches) file.punchHole = undefined;
+  return file;
 }
 
 const variants: [string, Partial<Qcow2CreateOptions>][] = [

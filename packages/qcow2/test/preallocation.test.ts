@@ -12,7 +12,6 @@ import {
   type RandomAccessFile,
 } from "../src/index.js";
 import { nodePlatform } from "../src/node/index.js";
-
 import { hasQemuImg, qemuImg, qemuIo, temporaryFolder } from "./support.js";
 
 const KB = 1024;

@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { MemoryFile } from "../src/index.js";
 
 export const hasQemuImg =
   spawnSync("qemu-img", ["--version"]).status === 0 && spawnSync("qemu-io", ["--version"]).status === 0;
@@ -24,6 +25,21 @@ export function qemuIo(args: string[], commands: string[]): string {
 export function temporaryFolder(): { path(name: string): string; remove(): void } {
   const folder = mkdtempSync(join(tmpdir(), "softmetal-qcow2-"));
   return { path: (name) => join(folder, name), remove: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
+/** A file in memory, on storage with room for `limit` bytes. */
+export class LimitedFile extends MemoryFile {
+  constructor(
+    private readonly limit: number,
+    content?: Uint8Array,
+  ) {
+    super("limited", content);
+  }
+
+  override write(data: Uint8Array, offset: number): void {
+    if (offset + data.length > this.limit) throw new Error("File too large");
+    super.write(data, offset);
+  }
 }
 
 /** A small generator of repeatable pseudo-random numbers (xorshift32). */

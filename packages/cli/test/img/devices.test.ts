@@ -3,6 +3,7 @@ import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { have, mask, type Outcome, Workshop } from "./side-by-side.js";
+import { words } from "./stories.js";
 
 const MiB = 1 << 20;
 
@@ -122,7 +123,7 @@ describe.skipIf(!ready || !haveLoopDevices())("block devices", () => {
     "img create -f raw /dev/null 1M",
     "img create -f qcow2 /dev/null 1M",
   ])("%s", async (line) => {
-    const [command, ...rest] = line.match(/'[^']*'|\S+/g)!.map((word) => word.replaceAll("'", ""));
+    const [command, ...rest] = words(line);
     const program = command === "io" ? "qemu-io" : "qemu-img";
     const args = (side: "ours" | "theirs"): string[] => rest.map((word) => word.replace("DEVICE", devices[side]));
     const named = ({ status, stdout, stderr }: Outcome, device: string): Outcome =>

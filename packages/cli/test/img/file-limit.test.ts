@@ -1,15 +1,12 @@
 import { spawnSync } from "node:child_process";
 import { randomFillSync } from "node:crypto";
-import { existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { built, executable } from "../executables.js";
 import { have, type Outcome } from "./side-by-side.js";
 
-const executable = fileURLToPath(new URL("../../dist/softmetal-img.cjs", import.meta.url));
-const built = existsSync(executable);
-if (!built) console.warn("SKIPPED: the executables are not built");
 const MiB = 1 << 20;
 /** Blocks of 1 KiB that a file may have. */
 const LIMIT = 2048;
@@ -18,7 +15,7 @@ describe.skipIf(!built || !have("qemu-img", "bash"))("files that may not grow an
   let folder: string;
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), "softmetal-limit-"));
-    symlinkSync(executable, join(folder, "qemu-img"));
+    symlinkSync(executable("softmetal-img"), join(folder, "qemu-img"));
     writeFileSync(join(folder, "source.raw"), randomFillSync(new Uint8Array(8 * MiB)));
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));

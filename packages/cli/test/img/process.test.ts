@@ -1,22 +1,20 @@
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { built, executable } from "../executables.js";
 
-const dist = (name: string) => fileURLToPath(new URL(`../../dist/${name}.cjs`, import.meta.url));
 const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
-const built = existsSync(dist("softmetal-img"));
-if (!built) console.warn("SKIPPED: the executables are not built");
 const TIMEOUT = 50_000;
 
 describe.skipIf(!built)("the executables", () => {
   let folder: string;
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), "softmetal-executables-"));
-    symlinkSync(dist("softmetal"), join(folder, "softmetal"));
-    for (const name of ["img", "io", "nbd"]) symlinkSync(dist(`softmetal-${name}`), join(folder, `qemu-${name}`));
+    symlinkSync(executable("softmetal"), join(folder, "softmetal"));
+    for (const name of ["img", "io", "nbd"]) symlinkSync(executable(`softmetal-${name}`), join(folder, `qemu-${name}`));
     run("qemu-img", "create", "-q", "-f", "qcow2", "a.qcow2", "64M");
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));

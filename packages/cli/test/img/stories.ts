@@ -2,7 +2,8 @@ import { afterAll, describe, expect, it } from "vitest";
 import { have, mask, Workshop } from "./side-by-side.js";
 
 /** A command line; words with spaces in quotes. */
-const words = (line: string): string[] => (line.match(/'[^']*'|\S+/g) ?? []).map((word) => word.replace(/^'|'$/g, ""));
+export const words = (line: string): string[] =>
+  (line.match(/'[^']*'|\S+/g) ?? []).map((word) => word.replace(/^'|'$/g, ""));
 
 /**
  * Stories: command lines ("img ...", "io ...", "same ..." for qemu-img on both sides, "poke OFFSET VALUE" to damage a.qcow2) that QEMU's programs and ours run

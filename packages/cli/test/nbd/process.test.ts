@@ -2,14 +2,10 @@ import { type ExecFileOptions, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { reachable, run } from "../../../nbd/test/peers.js";
+import { built, executable } from "../executables.js";
 import { have } from "../img/side-by-side.js";
-
-const executable = fileURLToPath(new URL("../../dist/softmetal-nbd.cjs", import.meta.url));
-const built = existsSync(executable);
-if (!built) console.warn("SKIPPED: the executables are not built");
 
 describe.skipIf(!built || !have("qemu-nbd", "nbdinfo", "nbdcopy"))("softmetal-nbd as a program", () => {
   const folder = mkdtempSync(join(tmpdir(), "softmetal-nbd-process-"));
@@ -17,7 +13,7 @@ describe.skipIf(!built || !have("qemu-nbd", "nbdinfo", "nbdcopy"))("softmetal-nb
   const program = path("qemu-nbd");
   const bytes = new Uint8Array(1 << 20).map((_, index) => index >> 10);
   beforeAll(() => {
-    symlinkSync(executable, program);
+    symlinkSync(executable("softmetal-nbd"), program);
     writeFileSync(path("a.raw"), bytes);
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -1,9 +1,10 @@
 import { spawn, spawnSync } from "node:child_process";
 import { obtainGuest } from "@softmetal/guest/node";
 import { beforeAll, describe, expect, it } from "vitest";
-import { built, program } from "./built.js";
+import { built, executable } from "../executables.js";
 import { collect, ended } from "./collect.js";
 
+const program = executable("softmetal");
 /** A boot takes seconds; on a host that is busy with other tests it takes minutes. */
 const TIMEOUT = 200_000;
 const hasScript = spawnSync("script", ["--version"]).error === undefined;

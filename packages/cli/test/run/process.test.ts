@@ -4,9 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { built, echoGuest, program } from "./built.js";
+import { built, executable } from "../executables.js";
 import { collect, ended } from "./collect.js";
+import { echoGuest } from "./echo-guest.js";
 
+const program = executable("softmetal");
 const TIMEOUT = 50_000;
 const hasScript = spawnSync("script", ["--version"]).error === undefined;
 

@@ -1,7 +1,7 @@
 import { COMPRESSED_HIGH, compressedOffsetLimit, encodeCompressedHigh, lowOf } from "../format/entries.js";
 import type { ClusterCodec } from "../platform.js";
 import type { ImageCore } from "./core.js";
-import type { Range } from "./locks.js";
+import { Mutex, type Range } from "./locks.js";
 import type { Writer } from "./writer.js";
 
 /**
@@ -15,8 +15,7 @@ export class CompressedWriter {
   /** Host byte where the next compressed cluster may start; `#room` bytes of its host cluster are left. */
   #next = 0;
   #room = 0;
-  /** Settles, without an error, when all writes so far are done. */
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #order = new Mutex();
 
   constructor(core: ImageCore, writer: Writer) {
     this.#core = core;
@@ -28,11 +27,10 @@ export class CompressedWriter {
 
   /** Writes the cluster at `offset`; `data` is a whole cluster, or the shorter end of the disk. */
   write(data: Uint8Array, offset: number): Promise<void> {
-    const earlier = this.#last;
     const packed = this.#compress(data);
-    const done = Promise.allSettled([packed, earlier]).then(async () => this.#store(data, await packed, offset));
-    this.#last = done.catch(() => {});
-    return done;
+    // It may fail before its turn comes, which is when somebody hears of it.
+    packed.catch(() => {});
+    return this.#order.run(async () => this.#store(data, await packed, offset));
   }
 
   /** The compressed cluster, or undefined when that would not be smaller. */

@@ -1,10 +1,3 @@
-import { existsSync } from "node:fs";
-import { fileURLToPath } from "node:url";
-
-/** The built program, for tests of the whole process; `pnpm build` makes it. */
-export const program = fileURLToPath(new URL("../../dist/softmetal.cjs", import.meta.url));
-export const built = existsSync(program);
-
 /** A boot sector that prints R and then sends back every byte that it receives on the serial port. */
 export const echoGuest = Uint8Array.from([
   ...[0xba, 0xf8, 0x03, 0xb0, 0x52, 0xee], // mov dx, 0x3f8; mov al, 'R'; out dx, al
