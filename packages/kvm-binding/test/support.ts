@@ -1,3 +1,4 @@
+import { on } from "node:events";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
@@ -125,21 +126,25 @@ export function bundled(): Promise<string> {
   return bundle;
 }
 
+/** What each worker has said, kept until somebody asks: of one that has ended, all messages come at once. */
+const said = new WeakMap<Worker, AsyncIterator<unknown[]>>();
+
 /** Starts a worker with this body, in which `kvm` is the package and `data` what is passed. */
 export async function startWorker(body: string, data: unknown): Promise<Worker> {
   const text = `
     const { parentPort, workerData } = require("node:worker_threads");
     import(workerData.file).then(async (kvm) => { const data = workerData.data; ${body} });
   `;
-  return new Worker(text, { eval: true, workerData: { file: await bundled(), data } });
+  const worker = new Worker(text, { eval: true, workerData: { file: await bundled(), data } });
+  said.set(worker, on(worker, "message", { close: ["exit"] }));
+  return worker;
 }
 
-/** The next message of a worker; its error if it fails first. */
-export function message(worker: Worker): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    worker.once("message", resolve);
-    worker.once("error", reject);
-  });
+/** The next message of a worker of `startWorker`; its error if it fails, or has failed, before. */
+export async function message(worker: Worker): Promise<unknown> {
+  const next = await said.get(worker)?.next();
+  if (next === undefined || next.done) throw new Error("the worker has ended");
+  return next.value[0];
 }
 
 /** Waits until something holds, at most ten seconds. */
