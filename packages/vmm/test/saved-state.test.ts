@@ -2,8 +2,9 @@ import type { IoApicState, LocalApicState } from "@softmetal/chipset";
 import { createMachine, type Machine, type MachineConfig } from "@softmetal/vmm";
 import { afterEach, describe, expect, it } from "vitest";
 import { TranslatorMachine } from "../src/machine/translator.js";
+import { sleep } from "./idle.js";
 import { missingTools } from "./kvm/image.js";
-import { configure, kvm, sleep } from "./kvm/support.js";
+import { configure, kvm } from "./kvm/support.js";
 
 /** Milliseconds. */
 const PATIENCE = 20_000;

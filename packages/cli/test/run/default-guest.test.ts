@@ -41,10 +41,9 @@ describe.skipIf(!built)("the default guest", () => {
       await text.until("/ # ");
       type("stty size; ls /proc/self/cmdline /sys/kernel /dev/ttyS0 >/dev/null && echo mounted=$?\r");
       expect(await text.until("mounted=0")).toMatch(/33 99\r+\n/);
-      type("sleep 1000\r");
-      await text.until("sleep 1000");
-      // The shell leaves its own line editing a moment after it echoed the line.
-      await new Promise((resolve) => setTimeout(resolve, 3000));
+      // It says when the shell has left its line editing (which echoes the line), so that Ctrl-C is a signal.
+      type("sh -c 'echo as\"\"leep; exec sleep 1000'\r");
+      await text.until("asleep");
       type("\x03");
       type("echo interrupted=$?\r");
       await text.until("interrupted=130");

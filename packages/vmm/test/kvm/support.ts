@@ -63,5 +63,3 @@ export class Console {
     return this.#writer.write(new TextEncoder().encode(text));
   }
 }
-
-export const sleep = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
