@@ -29,7 +29,7 @@ export class ScratchFile implements RandomAccessFile {
   #change(offset: number, length: number, size: number): void {
     const end = offset + length;
     if (end > this.#bytes.length) {
-      const larger = new Uint8Array(Math.max(end, this.#bytes.length * 2));
+      const larger = new Uint8Array(Math.max(Math.ceil(end / SECTOR) * SECTOR, this.#bytes.length * 2));
       larger.set(this.#bytes);
       this.#bytes = larger;
     }
