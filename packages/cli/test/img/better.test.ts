@@ -34,6 +34,18 @@ describe.skipIf(!have("qemu-img", "qemu-io"))("what qemu-img had better not do",
     expect((await run("info", "o.qcow2")).stdout).toContain("backing file format: raw");
   });
 
+  it("a discard of nothing takes no table, whose refcount could be in the way of a snapshot", async () => {
+    const create = ["create", "-q", "-f", "qcow2", "-o", "cluster_size=512,refcount_bits=1", "narrow.qcow2", "1M"];
+    const discard = ["-d", "unmap", "-c", "discard -q 64k 64k", "narrow.qcow2"];
+    const snapshot = ["snapshot", "-c", "s", "narrow.qcow2"];
+    await workshop.both("qemu-img", create);
+    await workshop.both("qemu-io", discard);
+    const { ours, theirs } = await workshop.both("qemu-img", snapshot);
+    expect(ours).toEqual({ status: 0, stdout: "", stderr: "" });
+    expect(theirs).toMatchObject({ status: 1, stderr: expect.stringContaining("Could not create snapshot") });
+    expect(workshop.peer("qemu-img", ["check", "-q", "narrow.qcow2"], workshop.ours).status).toBe(0);
+  });
+
   it("a loop of backing files is one short error", async () => {
     expect((await run("rebase", "-u", "-b", "b.qcow2", "-F", "qcow2", "a.qcow2")).status).toBe(0);
     for (const command of ["map", "check", "bench"]) {
