@@ -474,12 +474,14 @@ export class Ops extends Flags {
 
   /**
    * Between two elements of a repeated instruction: counts one, and leaves execution with RIP at this instruction when
-   * the budget is used up.
+   * the budget is used up. What came before in its block, which the block's end would count, is counted then.
    */
   leaveWhenOverBudget(): void {
     const left = this.code.op("i32.sub", this.state32(S.budget), this.i32(1));
     this.setState32(S.budget, left);
     this.code.if(this.code.op("i32.lt_s", left, this.i32(0)), () => {
+      const before = this.code.op("i32.sub", this.around.field("count"), this.i32(1));
+      this.setState32(S.budget, this.code.op("i32.sub", left, before));
       this.setState64(S.rip, this.ip());
       this.around.goto(this.i32(0));
     });

@@ -2,6 +2,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
 import type { Cpu } from "../../src/cpu/cpu.js";
+import type { Tier } from "../../src/cpu/executor.js";
 import { CS, gprOffset, RAM_BASE, S, SS } from "../../src/state/layout.js";
 import { Random } from "../silicon/random.js";
 import { bareCpu } from "../support/bare-cpu.js";
@@ -15,8 +16,8 @@ const CODE = 0x10000;
 const [PML4, PDPT, PD] = [0x1000, 0x2000, 0x3000];
 
 /** A CPU in 64-bit mode with code at CODE; everything outside of RAM reads as NOP. */
-function longMode(code: string): Cpu {
-  const { cpu, memory } = bareCpu(RAM, { bus: { readPhysical: () => 0x90 } });
+function longMode(code: string, tier?: Tier): Cpu {
+  const { cpu, memory } = bareCpu(RAM, { bus: { readPhysical: () => 0x90 }, tier });
   const view = new DataView(memory.buffer, RAM_BASE, RAM);
   for (let index = 0; index < 512; index++) {
     view.setBigUint64(PML4 + index * 8, BigInt(PDPT | 7), true);
@@ -88,6 +89,18 @@ test("a budget of any size is kept", () => {
   expect(cpu.run(-1)).toBe("budget");
   expect(cpu.instructions).toBe(2 * 256 + 1);
 });
+
+for (const tier of ["interpreter", "blocks"] as const) {
+  test(`instructions are the same number in slices of any size, in the tier ${tier}`, () => {
+    for (const budget of [1e6, 50, 3, 2, 1]) {
+      // mov ecx, 100; mov edi, 20000h; mov al, 7; rep stosb; inc ebx; hlt
+      const cpu = longMode("b964000000 bf00000200 b007 f3aa ffc3 f4", tier);
+      let slices = 0;
+      while (cpu.run(budget) !== "halted" && slices < 200) slices++;
+      expect([budget, cpu.instructions]).toEqual([budget, 3 + 100 + 2]);
+    }
+  });
+}
 
 test("a state of random bytes does no harm", () => {
   const machine = new FuzzMachine("interpreter", "max,-rdrand,-rdseed");
