@@ -103,7 +103,8 @@ describe("a machine", () => {
     await sleep(50);
     expect((await machine.statistics()).instructions).toBe(before.instructions);
     await machine.resume();
-    while ((await machine.statistics()).instructions === before.instructions) await sleep(10);
+    const instructions = async () => (await machine.statistics()).instructions;
+    await expect.poll(instructions, { timeout: 10_000 }).toBeGreaterThan(before.instructions);
     await machine.powerOff();
     expect(await machine.ended).toEqual({ reason: "poweroff" });
     await expect(machine.start()).rejects.toMatchObject({ code: "bad-state" });

@@ -59,8 +59,7 @@ export const fault = micro(
 export const stale = micro(
   "stale",
   (o) => {
-    const before = o.code.op("i32.sub", o.around.field("count"), o.i32(1));
-    o.setState32(S.budget, o.code.op("i32.sub", o.state32(S.budget), before));
+    o.countBefore();
     o.setState64(S.rip, o.ip());
     o.around.goto(o.code.call(o.around.functions.link, ["i32"], o.i32(0))[0]);
   },

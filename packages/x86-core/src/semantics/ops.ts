@@ -441,10 +441,21 @@ export class Ops extends Flags {
     return this.#ip(this.i64(0));
   }
 
+  /** Takes so many instructions from the budget; gives what is left of it. */
+  #spend(instructions: Val): Val {
+    const left = this.code.op("i32.sub", this.state32(S.budget), instructions);
+    this.setState32(S.budget, left);
+    return left;
+  }
+
+  /** Counts the instructions of the block before this one, for those who leave it here. */
+  countBefore(): void {
+    this.#spend(this.code.op("i32.sub", this.around.field("count"), this.i32(1)));
+  }
+
   /** Counts the instructions of the block up to this one; leaves execution at `S.rip` when the budget is used up. */
   #account(): void {
-    const left = this.code.op("i32.sub", this.state32(S.budget), this.around.field("count"));
-    this.setState32(S.budget, left);
+    const left = this.#spend(this.around.field("count"));
     this.code.if(this.code.op("i32.lt_s", left, this.i32(0)), () => this.around.goto(this.i32(0)));
   }
 
@@ -474,14 +485,12 @@ export class Ops extends Flags {
 
   /**
    * Between two elements of a repeated instruction: counts one, and leaves execution with RIP at this instruction when
-   * the budget is used up. What came before in its block, which the block's end would count, is counted then.
+   * the budget is used up.
    */
   leaveWhenOverBudget(): void {
-    const left = this.code.op("i32.sub", this.state32(S.budget), this.i32(1));
-    this.setState32(S.budget, left);
+    const left = this.#spend(this.i32(1));
     this.code.if(this.code.op("i32.lt_s", left, this.i32(0)), () => {
-      const before = this.code.op("i32.sub", this.around.field("count"), this.i32(1));
-      this.setState32(S.budget, this.code.op("i32.sub", left, before));
+      this.countBefore();
       this.setState64(S.rip, this.ip());
       this.around.goto(this.i32(0));
     });
@@ -508,8 +517,7 @@ export class Ops extends Flags {
     const { code, around } = this;
     const target = this.relativeTarget();
     if (!this.long) this.checkTarget(target);
-    const left = code.op("i32.sub", this.state32(S.budget), around.field("count"));
-    this.setState32(S.budget, left);
+    const left = this.#spend(around.field("count"));
     const link = around.field("link");
     code.if(
       code.op("i32.lt_s", left, this.i32(0)),
