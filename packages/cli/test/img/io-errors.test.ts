@@ -111,6 +111,7 @@ if (full !== undefined) {
     `img resize -f raw --preallocation=falloc ${full}/x 16M`,
   ];
 }
-compareStories(stories);
+// Two writes are under way at once here, one in QEMU: on a busy host the second may take the last room from the first.
+compareStories(stories, (line) => full !== undefined && line.startsWith("img convert") && line.includes(full));
 
 if (Object.keys(stories).length === 0) it.skip("needs nbdkit or the right to mount", () => {});
